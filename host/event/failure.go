@@ -1,0 +1,30 @@
+package event
+
+// FailureKind says how a handler failed.
+type FailureKind string
+
+const (
+	// FailRetry is a handler that asked to be called again (status 1).
+	FailRetry FailureKind = "retry"
+	// FailReject is a handler that refused the event for good (status 2): it is parked at once.
+	FailReject FailureKind = "reject"
+	// FailTrap is a handler that crashed: a wasm trap, a panic, an abort.
+	FailTrap FailureKind = "trap"
+	// FailBudget is a handler that ran out of its time, its stack or its memory.
+	FailBudget FailureKind = "budget"
+	// FailProtocol is a module that broke the ABI: a wild pointer, an unknown status.
+	FailProtocol FailureKind = "protocol"
+)
+
+// Failure is why one event could not be handled. It is the handler's fault or the event's, never
+// the host's: an error that is not a Failure (a lost database, a stop) says nothing about the event.
+type Failure struct {
+	Kind    FailureKind
+	Message string // what the handler said, or what the sandbox saw; bounded and printable
+	Stack   string // function names, innermost first, one a line; empty where there are none
+}
+
+func (f *Failure) Error() string { return string(f.Kind) + ": " + f.Message }
+
+// Final reports whether trying again is pointless.
+func (f *Failure) Final() bool { return f.Kind == FailReject }

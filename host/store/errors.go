@@ -1,0 +1,99 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"eshost/host/event"
+)
+
+// Errors of opening a store.
+var (
+	// ErrUnavailable is returned when the database cannot be reached or refuses us. Trying again may help.
+	ErrUnavailable = errors.New("store unavailable")
+	// ErrSchema is returned when the database answers but is not one this binary can use: another
+	// application's, or one that a newer eshost has migrated.
+	ErrSchema = errors.New("unusable schema")
+)
+
+// Errors of appending.
+var (
+	// ErrVersionConflict is matched by *VersionConflictError.
+	ErrVersionConflict = errors.New("version conflict")
+	// ErrIDConflict is matched by *IDConflictError.
+	ErrIDConflict = errors.New("id conflict")
+	// ErrInvalid is matched by *InvalidError.
+	ErrInvalid = errors.New("invalid event")
+)
+
+// Errors of reading the log.
+var (
+	// ErrLogWentBack is returned when the log's positions fell below what was seen before: a restored
+	// backup, or a sequence that was set back. Going on would skip or repeat events.
+	ErrLogWentBack = errors.New("the log went back")
+)
+
+// Errors of the state.
+var (
+	// ErrNotFound is returned when there is no such plugin.
+	ErrNotFound = errors.New("not found")
+	// ErrLeaseHeld is matched by *LeaseHeldError.
+	ErrLeaseHeld = errors.New("lease held by another host")
+	// ErrLeaseLost is returned when the epoch of a change is no longer the generation's: another host
+	// has taken over. Nothing was changed.
+	ErrLeaseLost = errors.New("lease lost")
+	// ErrCheckpointMoved is returned when the checkpoint is not where the change expects it. Nothing was changed.
+	ErrCheckpointMoved = errors.New("checkpoint moved")
+)
+
+// VersionConflictError says which stream was not at the expected version.
+type VersionConflictError struct {
+	Stream   string
+	Expected Expected
+	Actual   int64
+}
+
+func (e *VersionConflictError) Error() string {
+	return fmt.Sprintf("stream %q is at version %d, expected %s", e.Stream, e.Actual, e.Expected)
+}
+
+// Is makes the error match ErrVersionConflict.
+func (e *VersionConflictError) Is(target error) bool { return target == ErrVersionConflict }
+
+// IDConflictError says that an id is taken by an event with other content.
+type IDConflictError struct {
+	ID       string
+	Position event.Position
+}
+
+func (e *IDConflictError) Error() string {
+	return fmt.Sprintf("event id %q is already used at position %d with other content", e.ID, e.Position)
+}
+
+// Is makes the error match ErrIDConflict.
+func (e *IDConflictError) Is(target error) bool { return target == ErrIDConflict }
+
+// InvalidError says what no store would keep.
+type InvalidError struct {
+	Field  string
+	Reason string
+}
+
+func (e *InvalidError) Error() string { return e.Field + " " + e.Reason }
+
+// Is makes the error match ErrInvalid.
+func (e *InvalidError) Is(target error) bool { return target == ErrInvalid }
+
+// LeaseHeldError says who has a lease and for how long at least.
+type LeaseHeldError struct {
+	Owner     Host
+	ExpiresIn time.Duration
+}
+
+func (e *LeaseHeldError) Error() string {
+	return fmt.Sprintf("host %q (%s) has the lease for another %s", e.Owner.Name, e.Owner.ID, e.ExpiresIn.Round(100*time.Millisecond))
+}
+
+// Is makes the error match ErrLeaseHeld.
+func (e *LeaseHeldError) Is(target error) bool { return target == ErrLeaseHeld }

@@ -1,0 +1,272 @@
+// Package store says what eshost needs of a database: an event log that never loses its order, and
+// a state in which a plugin's documents, emitted events, parked rows and checkpoint change together.
+//
+// Two drivers implement it, sqlite and postgres; the suite in storetest holds both to these comments.
+package store
+
+import (
+	"context"
+	"time"
+
+	"eshost/host/event"
+)
+
+// Store is one open database.
+type Store interface {
+	Log
+	State
+	// Describe names the server and database for people, without secrets.
+	Describe() string
+	// Close frees everything the store holds. Tails must be closed first.
+	Close() error
+}
+
+// Log is the events table.
+type Log interface {
+	// Append stores the requests in one transaction and answers each of them, in order. A request is
+	// stored whole or not at all; one that is refused (ErrVersionConflict, ErrIDConflict, ErrInvalid)
+	// does not touch the others. Positions are answered only when durable. Within a call later
+	// requests see the earlier ones. An error that is none of the above reaches every request that
+	// may not have been stored.
+	Append(ctx context.Context, reqs []AppendRequest) []AppendResult
+
+	// Read returns events of (After, UpTo] in position order. The batch's UpTo says how far it
+	// covers: UpTo of the options, or less where a limit ended it early. The caller answers for
+	// UpTo being at or below the watermark.
+	Read(ctx context.Context, o ReadOptions) (event.Batch, error)
+
+	// PositionBefore returns the highest position below every event recorded at or after t.
+	PositionBefore(ctx context.Context, t time.Time) (event.Position, error)
+
+	// Tail starts a reader of the log's end. Every event at or below floor is known to be final.
+	Tail(floor event.Position) Tail
+}
+
+// ReadOptions bounds a Read.
+type ReadOptions struct {
+	After event.Position
+	UpTo  event.Position
+	// Filter is applied in the database.
+	Filter event.Filter
+	// Stream restricts the read to one stream. Empty means all.
+	Stream string
+	// Limit is the most events to return. Must be at least 1.
+	Limit int
+	// MaxBytes ends the batch after the event that reaches it. 0 means no such bound.
+	MaxBytes int
+}
+
+// Tail follows the end of the log and proves which positions are final. One goroutine uses it at a time.
+//
+// Invariant 1: a position at or below a published watermark is final: the event there is visible to
+// every later read, or there will never be one.
+type Tail interface {
+	// Poll looks once. It does not wait. It fails with ErrLogWentBack when positions it has seen
+	// are handed out again.
+	Poll(ctx context.Context, limit int) (TailState, error)
+	Close()
+}
+
+// TailState is what one Poll saw.
+type TailState struct {
+	// Watermark never falls from one Poll to the next.
+	Watermark event.Position
+	// Head is the highest position handed out; above Watermark while writers are still open.
+	Head event.Position
+	// Events are the events of (previous watermark, Watermark], in order, if Complete. A span of more
+	// than limit events, and the first Poll, are not complete and carry none: read them with Read.
+	Events   []event.Event
+	Complete bool
+	// Holders names who keeps Watermark below Head, once it has been held for a moment. May be empty
+	// for the first polls of a hold.
+	Holders []Holder
+}
+
+// Holder is a transaction that may still commit an event below Head.
+type Holder struct {
+	PID         int32         // 0 for a prepared transaction
+	Application string        // application_name, or the prepared transaction's gid
+	User        string        // empty where this role may not see it
+	State       string        // active, idle in transaction, prepared, …
+	Age         time.Duration // of its transaction
+}
+
+// State is everything the host itself keeps.
+type State interface {
+	// RegisterHost writes or renews a host's row; its leases hold until ttl from now by the
+	// database's clock.
+	RegisterHost(ctx context.Context, h Host, ttl time.Duration) error
+	// RemoveHost gives up every lease of the host.
+	RemoveHost(ctx context.Context, hostID string) error
+	// Hosts lists all registered hosts, expired ones included.
+	Hosts(ctx context.Context) ([]Host, error)
+
+	// EnsurePlugin returns the plugin's live generation and makes the plugin, its first generation
+	// starting after start, if there is none.
+	EnsurePlugin(ctx context.Context, plugin string, start event.Position) (Generation, error)
+	// FindPlugin returns the plugin's live generation, or ErrNotFound.
+	FindPlugin(ctx context.Context, plugin string) (Generation, error)
+	// Acquire makes the host the generation's owner under a new epoch, if it has no owner, is
+	// already owned by this host, or its owner's registration has expired or is gone; else it fails
+	// with a *LeaseHeldError.
+	Acquire(ctx context.Context, generation int64, hostID string) (Lease, error)
+	// Release ends the lease if its epoch is still the current one.
+	Release(ctx context.Context, generation, epoch int64) error
+
+	// Commit applies a batch's outcome in one transaction, or nothing of it. It fails with
+	// ErrLeaseLost if the epoch is not the current one, and with ErrCheckpointMoved if the checkpoint
+	// is not at Expected. It does not look whether the lease has expired: an owner nobody replaced
+	// may go on.
+	//
+	// Invariant 2: documents, emitted events, parked rows and checkpoint change together, under the epoch.
+	Commit(ctx context.Context, c Commit) error
+	// SetCondition records why a plugin stands still, or that it runs. It fails with ErrLeaseLost.
+	SetCondition(ctx context.Context, generation, epoch int64, c Condition) error
+
+	// Documents returns those of the named documents that exist, in no particular order.
+	Documents(ctx context.Context, generation int64, keys []DocumentKey) ([]event.Document, error)
+	// Scan returns documents of one collection in byte order of their keys.
+	Scan(ctx context.Context, generation int64, o ScanOptions) ([]event.Document, error)
+	// Collections lists the collections that have documents.
+	Collections(ctx context.Context, generation int64) ([]string, error)
+
+	// Sequences returns every failing or parked sequence of a generation, in order of Position.
+	Sequences(ctx context.Context, generation int64) ([]Sequence, error)
+	// Queued returns the first events that wait in a sequence, in position order, the failed one first.
+	Queued(ctx context.Context, generation int64, key string, limit int) ([]event.Event, error)
+
+	// Plugins returns the state of every plugin in the store, by name.
+	Plugins(ctx context.Context) ([]PluginStatus, error)
+	// Spans returns which module made which positions of a generation, in order.
+	Spans(ctx context.Context, generation int64) ([]ModuleSpan, error)
+}
+
+// Host is one running eshost process.
+type Host struct {
+	ID   string // unique per process start
+	Name string // from hosts.toml
+	// Process identifies the operating-system process to others on the same machine; empty if unknown.
+	Process   string
+	StartedAt time.Time
+	// Live reports whether the registration has not expired, by the database's clock. Set on reading.
+	Live bool
+	// ExpiresIn is how much longer the registration holds, by the database's clock. Set on reading.
+	ExpiresIn time.Duration
+}
+
+// Generation is one build of a plugin's read model.
+type Generation struct {
+	ID       int64
+	Plugin   string
+	Number   int            // 1 for the first
+	Position event.Position // the checkpoint
+	Epoch    int64
+}
+
+// Lease is the right to change a generation.
+type Lease struct {
+	Epoch    int64
+	Position event.Position // the checkpoint when the lease was taken
+}
+
+// Commit is the outcome of one batch.
+type Commit struct {
+	Generation int64
+	Epoch      int64
+	Expected   event.Position // the checkpoint before
+	Position   event.Position // the checkpoint after; equal to Expected when only parked sequences moved
+	// Digest is the SHA-256 of the module that handled the batch, in hex. Invariant 8: it is recorded
+	// with the first position it applied to whenever it changes.
+	Digest string
+	// Documents holds the last write per document only.
+	Documents []event.DocumentWrite
+	// Emitted is in the order one instance handling one event at a time would have emitted.
+	Emitted []event.Emitted
+	// Queue adds events to sequences, Dequeue removes them: both before Sequences is applied.
+	Queue   []QueuedEvent
+	Dequeue []QueuedEvent
+	// Sequences are written as they are; one with no State is deleted.
+	Sequences []Sequence
+}
+
+// DocumentKey names a document.
+type DocumentKey struct{ Collection, Key string }
+
+// ScanOptions selects documents of one collection.
+type ScanOptions struct {
+	Collection string
+	Prefix     string // keys that begin so
+	After      string // keys above this one; empty means from the first
+	Limit      int    // at least 1
+}
+
+// SequenceState says what happens to a failing sequence next.
+type SequenceState string
+
+const (
+	// Retrying sequences are tried again at NextAttempt.
+	Retrying SequenceState = "retrying"
+	// Parked sequences wait for a person.
+	Parked SequenceState = "parked"
+)
+
+// Sequence is the events of one ordering key that wait behind a failed one.
+type Sequence struct {
+	Key         string
+	State       SequenceState
+	Position    event.Position // the failed event
+	Attempts    int            // of that event
+	NextAttempt time.Time
+	Kind        event.FailureKind
+	Error       string
+	Stack       string
+	Digest      string // of the module that failed
+	Since       time.Time
+	// Waiting counts the queued events, the failed one included. Set on reading.
+	Waiting int
+}
+
+// QueuedEvent is one event in a sequence.
+type QueuedEvent struct {
+	Key      string
+	Position event.Position
+}
+
+// Condition is whether a plugin moves and, if not, why. Invariant 9: nothing waits in silence.
+type Condition struct {
+	State  ConditionState
+	Reason string // one sentence with the cause and the way out; empty when running
+	Since  time.Time
+}
+
+// ConditionState is a plugin's condition in one word.
+type ConditionState string
+
+const (
+	// Running plugins handle events as they come.
+	Running ConditionState = "running"
+	// Paused plugins stand still until what Reason says is mended.
+	Paused ConditionState = "paused"
+)
+
+// PluginStatus is what the store knows of a plugin.
+type PluginStatus struct {
+	Generation
+	Condition Condition
+	Owner     *Host // nil if nobody owns it
+	Digest    string
+	UpdatedAt time.Time
+	Retrying  int // sequences
+	Parked    int // sequences
+	Waiting   int // events in both
+	// FirstFailure is the sequence that failed at the lowest position, if any.
+	FirstFailure *Sequence
+}
+
+// ModuleSpan says that one module handled the positions of (From, To].
+type ModuleSpan struct {
+	Digest string
+	From   event.Position
+	To     event.Position
+	Since  time.Time
+}
