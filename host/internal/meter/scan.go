@@ -1,0 +1,402 @@
+package meter
+
+// A function body is read once. The pass checks that it consists of instructions this package knows, and leaves behind
+// marks: the places where the rewritten body will differ.
+type markKind uint8
+
+const (
+	markCharge   markKind = iota // subtract cost
+	markCheck                    // subtract cost and call the host when the fuel is used up
+	markNothing                  // a charge that turned out to be needless
+	markCall                     // a direct call: shift the function index
+	markIndirect                 // an indirect call, value is the type
+	markRefFunc                  // shift the function index
+	markReturn                   // becomes a branch out of the body when the function has an epilogue; value is the depth
+	markBulk                     // charge by the operand on top of the stack; value is the instruction
+)
+
+type mark struct {
+	at, end int32 // what is replaced; at == end inserts
+	kind    markKind
+	value   uint32
+	cost    int64 // of a charge
+	payer   int32 // of a call: the charge that pays for it
+}
+
+type function struct {
+	typ      uint32
+	code     span // from the local declarations to the last end
+	body     int  // where the instructions start
+	groups   uint32
+	locals   uint32 // parameters included
+	words    uint32 // the locals' size in 8-byte words
+	marks    span   // of scanState.marks
+	loops    bool
+	bulk     bool
+	indirect bool
+
+	cost     int64 // what a caller pays for it; 0 when the function pays for itself
+	weight   int64 // bytes taken from the stack budget on entry; 0 when it cannot recurse
+	absorbed bool
+}
+
+// frame is an open block. A branch to a block or an if jumps forward to its end, a branch to a loop back to its head.
+type frame struct {
+	op       byte
+	targeted bool // some branch jumps to the end
+	split    bool // a charge stands inside, in the region the block is part of
+}
+
+// region is what a loop head or the function entry pays for: the code it dominates, less inner loops. Within a region,
+// charge is the mark that pays for the code being read.
+type region struct {
+	charge int32
+	frame  int32 // the frame that opened it
+}
+
+type scanState struct {
+	marks   []mark
+	frames  []frame
+	regions []region
+	temp    []uint32
+}
+
+// splitAbove is how much code one charge may cover before the next label gets a charge of its own. A small value counts
+// precisely, a large one runs faster.
+const splitAbove = 24
+
+func (m *module) codeSection(r *reader) {
+	at := r.off
+	n := r.count(m.opts.MaxFunctions, "function bodies")
+	if r.err == nil && n != len(m.funcs) {
+		r.failAt(ErrMalformed, at, "%d function bodies for %d functions", n, len(m.funcs))
+	}
+	m.scan.marks = make([]mark, 0, r.left()/16)
+	for i := range m.funcs {
+		f := &m.funcs[i]
+		r.fn = len(m.importedFuncs) + i
+		size := r.u32()
+		if uint64(size) > uint64(m.opts.MaxFunctionSize) {
+			r.fail(ErrLimit, "the body has %d bytes, the limit is %d", size, m.opts.MaxFunctionSize)
+		}
+		f.code.from = r.off
+		r.bytes(size)
+		f.code.to = r.off
+		if r.err != nil {
+			return
+		}
+		end := r.end
+		r.off, r.end = f.code.from, f.code.to
+		m.locals(r, f)
+		f.body = r.off
+		f.marks.from = len(m.scan.marks)
+		s := scanner{reader: r, m: m, scanState: &m.scan, f: f, straight: true}
+		s.function()
+		f.marks.to = len(m.scan.marks)
+		if r.err != nil {
+			return
+		}
+		r.end = end
+	}
+	r.fn = -1
+}
+
+func (m *module) locals(r *reader, f *function) {
+	t := m.types[f.typ]
+	total := uint64(len(t.params))
+	words := uint64(typeWords(t.params) + typeWords(t.results))
+	f.groups = uint32(r.count(m.opts.MaxLocals, "groups of locals"))
+	for range f.groups {
+		n, typ := r.u32(), r.byte()
+		checkValueType(r, typ)
+		total += uint64(n)
+		words += uint64(n) * uint64(typeWords([]byte{typ}))
+		if total > uint64(m.opts.MaxLocals) {
+			r.fail(ErrLimit, "%d locals, the limit is %d", total, m.opts.MaxLocals)
+			return
+		}
+	}
+	f.locals, f.words = uint32(total), uint32(words)
+}
+
+// typeWords is the size of values in 8-byte words.
+func typeWords(types []byte) int {
+	n := len(types)
+	for _, t := range types {
+		if t == 0x7b {
+			n++
+		}
+	}
+	return n
+}
+
+type scanner struct {
+	*reader
+	*scanState
+	m *module
+	f *function
+
+	straight bool  // nothing but plain instructions and block starts since the entry
+	fold     int32 // the loop head right behind the entry, 0 when there is none
+}
+
+func (s *scanner) function() {
+	s.frames = append(s.frames[:0], frame{op: opBlock})
+	s.regions = append(s.regions[:0], region{charge: int32(len(s.marks))})
+	s.insert(markCheck, s.off)
+	for s.err == nil && len(s.frames) > 0 {
+		s.instruction()
+	}
+	if s.err == nil && s.left() > 0 {
+		s.fail(ErrMalformed, "code after the end of the function")
+	}
+	if entry := &s.marks[s.f.marks.from]; s.err == nil && s.fold > 0 {
+		// The loop head behind the entry checks the fuel on every path, so the entry need not.
+		entry.kind = markCharge
+		if entry.cost <= foldBelow {
+			s.marks[s.fold].cost += entry.cost
+			entry.kind, entry.cost, entry.payer = markNothing, 0, s.fold
+		}
+	}
+}
+
+// foldBelow is the cost of an entry that the loop right behind it pays, on every turn, to save the entry's own charge.
+const foldBelow = 8
+
+func (s *scanner) insert(kind markKind, at int) {
+	s.marks = append(s.marks, mark{at: int32(at), end: int32(at), kind: kind})
+}
+
+func (s *scanner) region() *region { return &s.regions[len(s.regions)-1] }
+
+// pay adds a cost to the charge in force.
+func (s *scanner) pay(cost int64) { s.marks[s.region().charge].cost += cost }
+
+// charge starts a new charge for the rest of the region; the code up to here keeps the one before.
+func (s *scanner) charge(at int) {
+	s.region().charge = int32(len(s.marks))
+	s.insert(markCharge, at)
+	if n := len(s.frames); n > 0 {
+		s.frames[n-1].split = true
+	}
+}
+
+func (s *scanner) instruction() {
+	at := s.off
+	op := s.byte()
+	o := opcodes[op]
+	s.pay(int64(o.cost))
+	switch o.imm {
+	case immNone:
+		s.plain(op, at)
+	case immIndex:
+		s.indexed(op, at)
+	case immMemarg:
+		s.u32()
+		s.u32()
+	case immI32:
+		s.leb(32, true)
+	case immI64:
+		s.leb(64, true)
+	case immBlock:
+		s.open(op)
+	case immIndex2:
+		s.callIndirect(at)
+	case immMemory:
+		s.zero()
+		if op == opMemoryGrow {
+			s.bulk(at, opMemoryGrow, costGrow)
+		}
+	case immBytes4:
+		s.skip(4)
+	case immBytes8:
+		s.skip(8)
+	case immTable:
+		s.branchTable()
+	case immTypes:
+		if s.u32() != 1 {
+			s.failAt(ErrMalformed, at, "select with other than one type")
+		}
+		checkValueType(s.reader, s.byte())
+	case immRefType:
+		checkRefType(s.reader, s.byte())
+	case immPrefixFC:
+		s.prefixFC(at)
+	case immPrefixFD:
+		s.prefixFD(at)
+	default:
+		s.unknown(at, op)
+	}
+}
+
+func (s *scanner) unknown(at int, op byte) {
+	if proposal, ok := proposals[op]; ok {
+		s.failAt(ErrUnsupported, at, "opcode %#x belongs to the %s proposal", op, proposal)
+	} else {
+		s.failAt(ErrMalformed, at, "unknown opcode %#x", op)
+	}
+}
+
+// zero reads a memory index, which the engine takes for a single byte.
+func (s *scanner) zero() {
+	if b := s.byte(); s.err == nil && b != 0 {
+		s.failAt(ErrUnsupported, s.off-1, "memory index %#x belongs to the multi-memory proposal", b)
+	}
+}
+
+func (s *scanner) plain(op byte, at int) {
+	switch op {
+	case opEnd:
+		s.close(at)
+	case opElse:
+		s.otherwise(at)
+	case opReturn:
+		s.straight = false
+		s.insert(markReturn, at)
+		k := &s.marks[len(s.marks)-1]
+		k.end, k.value = int32(s.off), uint32(len(s.frames)-1)
+	case opUnreachable:
+		s.straight = false
+	}
+}
+
+func (s *scanner) indexed(op byte, at int) {
+	from := s.off
+	v := s.u32()
+	switch op {
+	case opBr, opBrIf:
+		s.straight = false
+		s.target(v, at)
+	case opCall:
+		s.straight = false
+		if v >= s.m.numFuncs() {
+			s.failAt(ErrMalformed, at, "call of function %d, there are %d", v, s.m.numFuncs())
+		}
+		s.reindex(markCall, from, v)
+		if int(v) < len(s.m.importedFuncs) {
+			s.pay(costImport)
+		}
+	case opLocalGet, opLocalSet, opLocalTee: // beyond lies the scratch local
+		if v >= s.f.locals {
+			s.failAt(ErrMalformed, at, "local %d, there are %d", v, s.f.locals)
+		}
+	case opGlobalGet, opGlobalSet: // beyond lie the fuel and the stack budget
+		if uint64(v) >= uint64(s.m.globals) {
+			s.failAt(ErrMalformed, at, "global %d, there are %d", v, s.m.globals)
+		}
+	case opRefFunc:
+		s.reindex(markRefFunc, from, v)
+	}
+}
+
+func (s *scanner) reindex(kind markKind, from int, v uint32) {
+	s.marks = append(s.marks, mark{
+		at: int32(from), end: int32(s.off), kind: kind, value: v, payer: s.region().charge,
+	})
+}
+
+func (s *scanner) callIndirect(at int) {
+	s.straight, s.f.indirect = false, true
+	t := s.m.typeIndex(s.reader)
+	s.u32()
+	s.reindex(markIndirect, s.off, t)
+	_ = at
+}
+
+// bulk marks an instruction whose work depends on the operand on top of the stack.
+func (s *scanner) bulk(at int, what uint32, cost int64) {
+	s.straight, s.f.bulk = false, true
+	s.pay(cost)
+	s.insert(markBulk, at)
+	s.marks[len(s.marks)-1].value = what
+}
+
+// target notes a branch. Only the function's own label and those of blocks and ifs are ends to jump to.
+func (s *scanner) target(depth uint32, at int) {
+	if uint64(depth) >= uint64(len(s.frames)) {
+		s.failAt(ErrMalformed, at, "branch to depth %d, %d blocks are open", depth, len(s.frames))
+		return
+	}
+	s.frames[len(s.frames)-1-int(depth)].targeted = true
+}
+
+func (s *scanner) branchTable() {
+	at := s.off
+	s.straight = false
+	n := s.count(s.m.opts.MaxBranchTargets, "labels of a br_table")
+	for range n + 1 {
+		s.target(s.u32(), at)
+	}
+}
+
+func (s *scanner) open(op byte) {
+	s.blockType()
+	if len(s.frames) > s.m.opts.MaxNesting {
+		s.fail(ErrLimit, "blocks nest more than %d deep", s.m.opts.MaxNesting)
+		return
+	}
+	s.frames = append(s.frames, frame{op: op})
+	switch op {
+	case opIf:
+		s.straight = false
+	case opLoop:
+		if s.straight {
+			s.fold = int32(len(s.marks))
+			s.straight = false
+		}
+		s.f.loops = true
+		s.regions = append(s.regions, region{charge: int32(len(s.marks)), frame: int32(len(s.frames) - 1)})
+		s.insert(markCheck, s.off)
+		s.pay(1) // a loop is never free
+	}
+}
+
+func (s *scanner) blockType() {
+	at := s.off
+	if b := s.byte(); b == 0x40 || s.err != nil {
+		return
+	} else if b >= 0x41 && b < 0x80 {
+		checkValueType(s.reader, b)
+		return
+	}
+	s.off = at
+	if t := s.leb(33, true); s.err == nil && (t < 0 || t >= int64(len(s.m.types))) {
+		s.failAt(ErrMalformed, at, "block type %d, there are %d types", t, len(s.m.types))
+	}
+}
+
+// otherwise begins an else branch. The false edge of the if skipped the charges of the first branch, if there were any,
+// so the second starts its own.
+func (s *scanner) otherwise(at int) {
+	f := &s.frames[len(s.frames)-1]
+	if f.op != opIf {
+		s.failAt(ErrMalformed, at, "else without if")
+		return
+	}
+	f.op = opElse
+	if f.split {
+		s.charge(s.off)
+	}
+}
+
+// close ends a block. Code behind a label can be reached by jumping over any charge inside the block; then it needs a
+// charge of its own. It also gets one when the charge in force covers much already.
+func (s *scanner) close(at int) {
+	f := s.frames[len(s.frames)-1]
+	s.frames = s.frames[:len(s.frames)-1]
+	if len(s.frames) == 0 {
+		return
+	}
+	if f.op == opLoop {
+		s.regions = s.regions[:len(s.regions)-1]
+		return
+	}
+	joined := f.targeted || f.op != opBlock // both ways around an if meet at its end
+	switch {
+	case joined && (f.split || s.marks[s.region().charge].cost >= splitAbove):
+		s.charge(s.off)
+	case f.split:
+		s.frames[len(s.frames)-1].split = true
+	}
+	_ = at
+}
