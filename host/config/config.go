@@ -1,0 +1,214 @@
+// Package config reads hosts.toml. A file is either right as a whole or refused with every mistake it
+// has: the line, the key, and what would be right. Nothing is parsed and then ignored.
+package config
+
+import (
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"eshost/abi"
+	"eshost/host/event"
+)
+
+// FileName is what the file is called at the root of a project.
+const FileName = "hosts.toml"
+
+// Config is a hosts.toml. Paths in it are complete: relative ones were relative to the file's folder.
+type Config struct {
+	Host  Host
+	Store Store
+	// Plugins is in the order of the file.
+	Plugins []Plugin
+}
+
+// Plugin returns the plugin of that name, or nil.
+func (c *Config) Plugin(name string) *Plugin {
+	for i := range c.Plugins {
+		if c.Plugins[i].Name == name {
+			return &c.Plugins[i]
+		}
+	}
+	return nil
+}
+
+// Host is the [host] section: this process.
+type Host struct {
+	// Name tells hosts on one store apart for people. Defaults to the machine's name.
+	Name string
+	// Listen is the loopback address that the HTTP listener binds; empty means that there is none,
+	// which the file says as "off" or "". Defaults to 127.0.0.1:7070.
+	Listen string
+	// ShutdownTimeout bounds how long a stopping host finishes and commits what is in flight.
+	// Defaults to 10s.
+	ShutdownTimeout time.Duration
+	// CacheDir keeps compiled modules from one start to the next; empty means that nothing is kept.
+	// Defaults to eshost in the user's cache folder.
+	CacheDir string
+	// LogFormat is how log lines are written, LogText or LogJSON. Defaults to LogText.
+	LogFormat string
+	// LogLevel is the least severe level that is logged. Defaults to info.
+	LogLevel slog.Level
+}
+
+// Log formats.
+const (
+	LogText = "text"
+	LogJSON = "json"
+)
+
+// Store is the [store] section: the database.
+type Store struct {
+	// URL is sqlite:PATH or postgres://…. Defaults to sqlite:eshost.db.
+	URL string
+	// PollMax is the longest pause of an idle host between two looks for events that others wrote.
+	// Defaults to 100ms.
+	PollMax time.Duration
+}
+
+// Plugin is one [plugins.NAME] section: one subscriber.
+type Plugin struct {
+	Name string
+	// Module is the path of the .wasm file. It has no default.
+	Module string
+	// Events lists the event types the plugin gets; empty means all. Defaults to all.
+	Events []string
+	// Start is where a plugin begins that the store does not know yet. Defaults to the beginning.
+	Start Start
+	// OrderBy says which events must be handled one after another. Defaults to OrderByStream.
+	OrderBy OrderBy
+	// Allow lists the grants the module gets. Defaults to state and log.
+	Allow []string
+	// Lanes is how many instances handle a batch side by side. Defaults to the number of CPUs.
+	Lanes int
+	// Batch is the most events in one commit. Defaults to DefaultBatch.
+	Batch  int
+	Retry  Retry
+	Limits Limits
+	// Config is what the module reads with config_get: numbers and booleans as text. Defaults to nothing.
+	Config map[string]string
+}
+
+// Retry is [plugins.NAME.retry]: what happens to an event whose handler fails.
+type Retry struct {
+	// Attempts is how often an event is tried before its sequence is parked. Defaults to 5.
+	Attempts int
+	// First is the pause after the first attempt; each further pause is twice the last, up to Longest.
+	// The file writes both as backoff = "FIRST..LONGEST". Default to 100ms and 30s.
+	First   time.Duration
+	Longest time.Duration
+	// MaxParked is how many events may wait in failing sequences; one more pauses the plugin.
+	// Defaults to 10000.
+	MaxParked int
+}
+
+// Limits is [plugins.NAME.limits]: what the plugin may use.
+type Limits struct {
+	// Memory is the most linear memory of one instance, in bytes. Defaults to 32MiB.
+	Memory int64
+	// Time is the longest that handling one event may take. Defaults to 250ms.
+	Time time.Duration
+	// Cache bounds the host's cache of the plugin's documents, in bytes; 0 means no cache. Defaults to 32MiB.
+	Cache int64
+}
+
+// DefaultBatch is the most events in one commit where hosts.toml does not say.
+const DefaultBatch = 20_000
+
+// OrderBy names the ordering key of events: OrderByStream, OrderByAll, or "metadata." and a name.
+type OrderBy string
+
+const (
+	// OrderByStream keeps the order in each stream.
+	OrderByStream OrderBy = "stream"
+	// OrderByAll keeps the order of the whole log: one lane.
+	OrderByAll OrderBy = "all"
+
+	orderByMetadata = "metadata."
+)
+
+// Metadata returns the name of the metadata member that is the ordering key, if one is.
+func (o OrderBy) Metadata() (name string, ok bool) {
+	return strings.CutPrefix(string(o), orderByMetadata)
+}
+
+// Start is where a new plugin begins.
+type Start struct {
+	At StartAt
+	// Position is the first position the plugin is given, with StartAtPosition.
+	Position event.Position
+	// Time bounds the first event the plugin is given from below, with StartAtTime.
+	Time time.Time
+}
+
+// StartAt is a kind of Start.
+type StartAt int
+
+const (
+	// StartAtBeginning gives the plugin the whole log.
+	StartAtBeginning StartAt = iota
+	// StartAtEnd gives the plugin what is appended from now on.
+	StartAtEnd
+	// StartAtPosition gives the plugin the log from a position on, that position included.
+	StartAtPosition
+	// StartAtTime gives the plugin the log from the first event recorded at a time or later.
+	StartAtTime
+)
+
+func defaults(dir string) Config {
+	return Config{
+		Host: Host{
+			Name:            hostName(),
+			Listen:          "127.0.0.1:7070",
+			ShutdownTimeout: 10 * time.Second,
+			CacheDir:        cacheDir(),
+			LogFormat:       LogText,
+			LogLevel:        slog.LevelInfo,
+		},
+		Store: Store{
+			URL:     sqliteScheme + filepath.Join(dir, "eshost.db"),
+			PollMax: 100 * time.Millisecond,
+		},
+	}
+}
+
+func pluginDefaults(name string) Plugin {
+	return Plugin{
+		Name:    name,
+		OrderBy: OrderByStream,
+		Allow:   []string{abi.GrantState, abi.GrantLog},
+		Lanes:   min(runtime.GOMAXPROCS(0), maxLanes),
+		Batch:   DefaultBatch,
+		Retry: Retry{
+			Attempts:  5,
+			First:     100 * time.Millisecond,
+			Longest:   30 * time.Second,
+			MaxParked: 10_000,
+		},
+		Limits: Limits{
+			Memory: 32 << 20,
+			Time:   250 * time.Millisecond,
+			Cache:  32 << 20,
+		},
+		Config: map[string]string{},
+	}
+}
+
+func hostName() string {
+	name, err := os.Hostname()
+	if err != nil || name == "" {
+		return "eshost"
+	}
+	return name
+}
+
+func cacheDir() string {
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(dir, "eshost")
+}

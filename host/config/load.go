@@ -1,0 +1,178 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"time"
+
+	"github.com/BurntSushi/toml"
+)
+
+const (
+	maxFileBytes = 1 << 20
+	maxLanes     = 64
+	maxBatch     = 100_000
+	wasmPage     = 64 << 10
+)
+
+var pluginName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
+
+// Load reads a hosts.toml. It fails with an *Error that lists every mistake, or with the error of
+// reading the file. getenv is os.Getenv, or a test's.
+func Load(file string, getenv func(string) string) (*Config, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, fmt.Errorf("read config: %w", err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxFileBytes+1))
+	if err != nil {
+		return nil, fmt.Errorf("read config: %w", err)
+	}
+	return Parse(file, data, getenv)
+}
+
+// Parse is Load for a file that was read already.
+func Parse(file string, data []byte, getenv func(string) string) (*Config, error) {
+	if len(data) > maxFileBytes {
+		return nil, &Error{[]Mistake{{File: file, Line: 1, Text: fmt.Sprintf("is larger than %d bytes", maxFileBytes)}}}
+	}
+	folder := filepath.Dir(file)
+	if abs, err := filepath.Abs(folder); err == nil {
+		folder = abs
+	}
+	doc := &document{file: file, getenv: getenv}
+	root := &table{doc: doc}
+	meta, err := toml.Decode(string(data), &root.values)
+	if err != nil {
+		return nil, syntaxError(file, err)
+	}
+	doc.meta = meta
+
+	cfg := defaults(folder)
+	readHost(root, folder, &cfg.Host)
+	readStore(root, folder, &cfg.Store)
+	refuseRedis(root)
+	cfg.Plugins = readPlugins(root, folder)
+	root.close()
+	if len(doc.mistakes) > 0 {
+		sortMistakes(doc.mistakes)
+		return nil, &Error{doc.mistakes}
+	}
+	return &cfg, nil
+}
+
+func syntaxError(file string, err error) error {
+	var at toml.ParseError
+	if !errors.As(err, &at) {
+		return fmt.Errorf("read config %s: %w", file, err)
+	}
+	m := Mistake{File: file, Line: max(at.Position.Line, 1), Text: "not TOML: " + at.Message}
+	return &Error{[]Mistake{m}}
+}
+
+func readHost(root *table, folder string, h *Host) {
+	t, ok := root.table("host")
+	if !ok {
+		return
+	}
+	h.Name = read(t, "name", h.Name, text("a name of 1 to 255 bytes", func(s string) bool { return s != "" && len(s) <= 255 }))
+	h.Listen = read(t, "listen", h.Listen, orOff(loopback()))
+	h.ShutdownTimeout = read(t, "shutdown_timeout", h.ShutdownTimeout, duration(100*time.Millisecond, time.Hour, "10s"))
+	h.CacheDir = read(t, "cache_dir", h.CacheDir, orOff(path(folder, `the path of a folder, or "off"`)))
+	h.LogFormat = read(t, "log", h.LogFormat, oneOf(LogText, LogJSON))
+	h.LogLevel = read(t, "log_level", h.LogLevel, logLevel())
+	t.close()
+}
+
+func readStore(root *table, folder string, s *Store) {
+	t, ok := root.table("store")
+	if !ok {
+		return
+	}
+	s.URL = read(t, "url", s.URL, storeURL(folder))
+	s.PollMax = read(t, "poll_max", s.PollMax, duration(time.Millisecond, time.Minute, "100ms"))
+	t.close()
+}
+
+// refuseRedis refuses what later versions will take, rather than ignoring it.
+func refuseRedis(root *table) {
+	root.known = append(root.known, "redis")
+	if _, ok := root.values["redis"]; ok {
+		root.mistake("redis", "this version has no Redis wake-ups; remove the section, nothing is lost without it")
+	}
+}
+
+func readPlugins(root *table, folder string) []Plugin {
+	t, ok := root.table("plugins")
+	if !ok {
+		return nil
+	}
+	var plugins []Plugin
+	for _, name := range t.order() {
+		if !pluginName.MatchString(name) {
+			t.mistake(name, "a plugin's name has 1 to 63 characters of a-z, 0-9, _ and -, and begins with a letter or digit")
+			continue
+		}
+		if sub, ok := t.table(name); ok {
+			plugins = append(plugins, readPlugin(t, sub, name, folder))
+		}
+	}
+	return plugins
+}
+
+func readPlugin(parent, t *table, name, folder string) Plugin {
+	p := pluginDefaults(name)
+	if _, ok := t.values["module"]; !ok {
+		parent.mistake(name, `has no module, the one key without a default; add module = "path/to/module.wasm"`)
+	}
+	p.Module = read(t, "module", "", path(folder, "the path of a .wasm file"))
+	p.Events = read(t, "events", nil, eventTypes())
+	p.Start = read(t, "start", p.Start, start())
+	p.OrderBy = read(t, "order_by", p.OrderBy, orderBy())
+	p.Allow = read(t, "allow", p.Allow, grants())
+	p.Lanes = read(t, "lanes", p.Lanes, whole(1, maxLanes))
+	p.Batch = read(t, "batch", p.Batch, whole(1, maxBatch))
+	readRetry(t, &p.Retry)
+	readLimits(t, &p.Limits)
+	readPluginConfig(t, p.Config)
+	t.close()
+	return p
+}
+
+func readRetry(parent *table, r *Retry) {
+	t, ok := parent.table("retry")
+	if !ok {
+		return
+	}
+	r.Attempts = read(t, "attempts", r.Attempts, whole(1, 1000))
+	pauses := read(t, "backoff", [2]time.Duration{r.First, r.Longest}, backoff())
+	r.First, r.Longest = pauses[0], pauses[1]
+	r.MaxParked = read(t, "max_parked", r.MaxParked, whole(1, 10_000_000))
+	t.close()
+}
+
+func readLimits(parent *table, l *Limits) {
+	t, ok := parent.table("limits")
+	if !ok {
+		return
+	}
+	l.Memory = read(t, "memory", l.Memory, size(wasmPage, 4<<30))
+	l.Time = read(t, "time", l.Time, duration(time.Millisecond, 10*time.Minute, "250ms"))
+	l.Cache = read(t, "cache", l.Cache, size(0, 64<<30))
+	t.close()
+}
+
+func readPluginConfig(parent *table, config map[string]string) {
+	t, ok := parent.table("config")
+	if !ok {
+		return
+	}
+	for _, key := range t.order() {
+		config[key] = read(t, key, "", scalar())
+	}
+}
