@@ -65,9 +65,12 @@ const (
 	MaxDocument    = 1 << 20
 	MaxWrites      = 10_000 // documents an event
 	MaxWriteBytes  = 16 << 20
-	MaxEmits       = 1_000 // emitted events an event
+	MaxReads       = 20_000 // documents read an event, each scan counting one more
+	MaxEmits       = 1_000  // emitted events an event
 	MaxEmitData    = 1 << 20
+	MaxEmitBytes   = 16 << 20
 	MaxScan        = 1_000 // documents a scan
+	MaxScanBytes   = 16 << 20
 	MaxLogLine     = 1 << 10
 	MaxFailText    = 4 << 10
 	MinInboxBuffer = 4 << 10 // what the host asks for first
