@@ -1,0 +1,227 @@
+package delivery
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+
+	"eshost/host/event"
+	"eshost/host/store"
+)
+
+// cache is a bounded view of a generation's documents as the lanes of the next batch must see them:
+// what is committed, and above it what the batch in flight writes. It is valid as long as the lease
+// is held, since nobody else may write.
+//
+// A document's id is its collection, a zero byte, and its key: neither may contain one.
+type cache struct {
+	state      State
+	generation int64
+	maxBytes   int
+
+	mu      sync.Mutex
+	entries map[string]*cached
+	newest  *cached // of a ring in order of use; newest.prev is the oldest
+	bytes   int
+	// complete says that what has no entry does not exist: true as long as the generation was empty
+	// when the session began and nothing has been forgotten since.
+	complete bool
+	// inFlight holds the entries that the batch now committing wrote. They are not in the database
+	// yet, so they must not be forgotten.
+	inFlight []*cached
+}
+
+type cached struct {
+	id         string
+	value      []byte
+	exists     bool
+	pinned     bool
+	prev, next *cached
+}
+
+const cachedOverhead = 160 // of an entry and its place in the map, in bytes
+
+func (c *cached) size() int { return cachedOverhead + len(c.id) + len(c.value) }
+
+func newCache(state State, generation int64, maxBytes int) *cache {
+	return &cache{state: state, generation: generation, maxBytes: maxBytes, entries: make(map[string]*cached)}
+}
+
+func appendID(b, collection, key []byte) []byte {
+	b = append(b, collection...)
+	b = append(b, 0)
+	return append(b, key...)
+}
+
+func splitID(id string) store.DocumentKey {
+	collection, key, _ := strings.Cut(id, "\x00")
+	return store.DocumentKey{Collection: collection, Key: key}
+}
+
+// lookup returns a document without going to the database; known is false if that would be needed.
+func (c *cache) lookup(id []byte) (value []byte, exists, known bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e := c.entries[string(id)]; e != nil {
+		c.touch(e)
+		return e.value, e.exists, true
+	}
+	return nil, false, c.complete
+}
+
+// get returns a document, from the database if need be.
+func (c *cache) get(ctx context.Context, id []byte) (value []byte, exists bool, err error) {
+	if value, exists, known := c.lookup(id); known {
+		return value, exists, nil
+	}
+	docs, err := c.load(ctx, []string{string(id)})
+	if err != nil || len(docs) == 0 {
+		return nil, false, err
+	}
+	return docs[0].Data, true, nil
+}
+
+// load reads documents that have no entry and remembers them, and also which do not exist.
+func (c *cache) load(ctx context.Context, ids []string) ([]event.Document, error) {
+	keys := make([]store.DocumentKey, len(ids))
+	for i, id := range ids {
+		keys[i] = splitID(id)
+	}
+	docs, err := c.state.Documents(ctx, c.generation, keys)
+	if err != nil {
+		return nil, fmt.Errorf("read documents: %w", err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, d := range docs {
+		c.remember(d.Collection+"\x00"+d.Key, d.Data, true)
+	}
+	for _, id := range ids {
+		c.remember(id, nil, false) // does nothing to those just read
+	}
+	c.shrink(len(ids))
+	return docs, nil
+}
+
+// knowsAll reports whether no document needs to be read from the database.
+func (c *cache) knowsAll() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.complete
+}
+
+// missing returns those ids that only the database knows about.
+func (c *cache) missing(ids []string) []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	out := ids[:0]
+	for _, id := range ids {
+		if c.entries[id] == nil {
+			out = append(out, id)
+		}
+	}
+	return out
+}
+
+// remember adds an entry unless there is one: what is there is at least as new.
+func (c *cache) remember(id string, value []byte, exists bool) {
+	if c.entries[id] != nil {
+		return
+	}
+	c.insert(&cached{id: id, value: value, exists: exists})
+}
+
+// begin makes a batch's writes visible before its commit, and keeps them until settled.
+func (c *cache) begin(writes []event.DocumentWrite, ids []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := range writes {
+		w := &writes[i]
+		e := c.entries[ids[i]]
+		if e == nil {
+			e = &cached{id: ids[i]}
+			c.insert(e)
+		} else {
+			c.touch(e)
+		}
+		c.bytes += len(w.Data) - len(e.value)
+		e.value, e.exists, e.pinned = w.Data, w.Data != nil, true
+		c.inFlight = append(c.inFlight, e)
+	}
+}
+
+// settled says that the batch in flight is committed.
+func (c *cache) settled() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i, e := range c.inFlight {
+		e.pinned = false
+		c.inFlight[i] = nil
+	}
+	c.inFlight = c.inFlight[:0]
+	c.shrink(0)
+}
+
+// pending calls f for every document that the batch in flight wrote below a prefix of ids.
+func (c *cache) pending(prefix string, f func(id string, value []byte, exists bool)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, e := range c.inFlight {
+		if strings.HasPrefix(e.id, prefix) {
+			f(e.id, e.value, e.exists)
+		}
+	}
+}
+
+// shrink forgets the entries least recently used until the cache fits, but neither the newest keep
+// ones nor what is in flight.
+func (c *cache) shrink(keep int) {
+	for n := len(c.entries); c.bytes > c.maxBytes && n > keep && c.newest != nil; n-- {
+		oldest := c.newest.prev
+		if oldest.pinned {
+			c.newest = oldest // turn the ring: it becomes the newest
+			continue
+		}
+		c.unlink(oldest)
+		delete(c.entries, oldest.id)
+		c.bytes -= oldest.size()
+		c.complete = false
+	}
+}
+
+func (c *cache) insert(e *cached) {
+	c.entries[e.id] = e
+	c.bytes += e.size()
+	c.link(e)
+}
+
+func (c *cache) touch(e *cached) {
+	if c.newest == e {
+		return
+	}
+	c.unlink(e)
+	c.link(e)
+}
+
+func (c *cache) link(e *cached) {
+	if c.newest == nil {
+		e.prev, e.next = e, e
+	} else {
+		e.next, e.prev = c.newest, c.newest.prev
+		e.prev.next, e.next.prev = e, e
+	}
+	c.newest = e
+}
+
+func (c *cache) unlink(e *cached) {
+	if e.next == e {
+		c.newest = nil
+	} else {
+		e.prev.next, e.next.prev = e.next, e.prev
+		if c.newest == e {
+			c.newest = e.next
+		}
+	}
+	e.prev, e.next = nil, nil
+}

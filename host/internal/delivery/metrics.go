@@ -1,0 +1,64 @@
+package delivery
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"eshost/host/event"
+)
+
+// Metrics counts what the runners of one host do, by plugin.
+type Metrics struct {
+	handled   *prometheus.CounterVec
+	failed    *prometheus.CounterVec
+	retried   *prometheus.CounterVec
+	conflicts *prometheus.CounterVec
+	batch     *prometheus.HistogramVec
+	handle    *prometheus.HistogramVec
+	commit    *prometheus.HistogramVec
+	documents *prometheus.CounterVec
+	position  *prometheus.GaugeVec
+	sequences *prometheus.GaugeVec
+	waiting   *prometheus.GaugeVec
+}
+
+// NewMetrics registers the metrics; a nil registerer leaves them unregistered.
+func NewMetrics(reg prometheus.Registerer) *Metrics {
+	plugin := []string{"plugin"}
+	m := &Metrics{
+		handled:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "eshost_events_handled_total", Help: "Events whose handler ran, failed ones included."}, plugin),
+		failed:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "eshost_events_failed_total", Help: "Failed attempts to handle an event."}, []string{"plugin", "kind"}),
+		retried:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "eshost_sequence_retries_total", Help: "Attempts to go on with a failed sequence."}, plugin),
+		conflicts: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "eshost_lane_conflicts_total", Help: "Batches that ran again in one lane because lanes touched the same documents."}, plugin),
+		batch:     prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "eshost_batch_events", Help: "Events in a batch.", Buckets: prometheus.ExponentialBuckets(1, 4, 9)}, plugin),
+		handle:    prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "eshost_batch_handle_seconds", Help: "Time to handle a batch.", Buckets: prometheus.ExponentialBuckets(0.0005, 4, 8)}, plugin),
+		commit:    prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "eshost_batch_commit_seconds", Help: "Time to commit a batch.", Buckets: prometheus.ExponentialBuckets(0.0005, 4, 8)}, plugin),
+		documents: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "eshost_documents_written_total", Help: "Documents written or deleted."}, plugin),
+		position:  prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "eshost_checkpoint_position", Help: "The plugin's checkpoint."}, plugin),
+		sequences: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "eshost_failed_sequences", Help: "Sequences that wait behind a failed event."}, []string{"plugin", "state"}),
+		waiting:   prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "eshost_waiting_events", Help: "Events in failed sequences."}, plugin),
+	}
+	if reg != nil {
+		reg.MustRegister(m.handled, m.failed, m.retried, m.conflicts, m.batch, m.handle, m.commit, m.documents, m.position, m.sequences, m.waiting)
+	}
+	return m
+}
+
+func (m *Metrics) observeBatch(plugin string, handled int, took time.Duration) {
+	m.handled.WithLabelValues(plugin).Add(float64(handled))
+	m.batch.WithLabelValues(plugin).Observe(float64(handled))
+	m.handle.WithLabelValues(plugin).Observe(took.Seconds())
+}
+
+func (m *Metrics) observeCommit(plugin string, documents int, took time.Duration) {
+	m.documents.WithLabelValues(plugin).Add(float64(documents))
+	m.commit.WithLabelValues(plugin).Observe(took.Seconds())
+}
+
+func (m *Metrics) observeState(plugin string, position event.Position, retrying, parked, waiting int) {
+	m.position.WithLabelValues(plugin).Set(float64(position))
+	m.sequences.WithLabelValues(plugin, "retrying").Set(float64(retrying))
+	m.sequences.WithLabelValues(plugin, "parked").Set(float64(parked))
+	m.waiting.WithLabelValues(plugin).Set(float64(waiting))
+}

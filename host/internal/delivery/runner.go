@@ -1,0 +1,173 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"eshost/host/event"
+	"eshost/host/store"
+)
+
+// Runner delivers one plugin's events for as long as it runs.
+type Runner struct {
+	o      Options
+	state  State
+	feed   Feed
+	module Module
+
+	mu     sync.Mutex
+	status Status
+}
+
+// Status is what a runner does, as it sees it.
+type Status struct {
+	State  RunnerState
+	Reason string // why it does not run; empty when it does
+	// Position is the checkpoint as last committed by this runner, 0 before its first session.
+	Position event.Position
+	Epoch    int64
+	Handled  uint64 // events whose handler ran, since the start of the runner
+	Failed   uint64 // failed attempts
+	Retrying int    // sequences
+	Parked   int    // sequences
+	Waiting  int    // events in both
+}
+
+// RunnerState is a runner's state in one word.
+type RunnerState string
+
+const (
+	// Starting runners have not asked for their lease yet.
+	Starting RunnerState = "starting"
+	// Waiting runners want a lease that another host has.
+	Waiting RunnerState = "waiting"
+	// Running runners handle events as they come.
+	Running RunnerState = "running"
+	// Paused runners cannot go on until somebody mends something.
+	Paused RunnerState = "paused"
+	// BackingOff runners met trouble and try again by themselves.
+	BackingOff RunnerState = "backing off"
+	// Stopped runners have returned from Run.
+	Stopped RunnerState = "stopped"
+)
+
+// NewRunner returns a runner that does nothing before Run.
+func NewRunner(state State, feed Feed, module Module, o Options) *Runner {
+	return &Runner{
+		o:      o.withDefaults(),
+		state:  state,
+		feed:   feed,
+		module: module,
+		status: Status{State: Starting},
+	}
+}
+
+// Status returns what the runner does now.
+func (r *Runner) Status() Status {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.status
+}
+
+func (r *Runner) update(f func(*Status)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	f(&r.status)
+}
+
+func (r *Runner) setState(state RunnerState, reason string) {
+	r.update(func(s *Status) { s.State, s.Reason = state, reason })
+}
+
+// Run delivers until ctx ends, then finishes and commits what is in flight within Options.Grace and
+// gives the lease back.
+func (r *Runner) Run(ctx context.Context) {
+	defer r.setState(Stopped, "the host stopped it")
+	work, cancel := r.workContext(ctx)
+	defer cancel()
+	for failures := 0; ctx.Err() == nil; {
+		s, err := r.open(ctx)
+		if err == nil {
+			err = s.run(ctx, work)
+			if s.committed > 0 {
+				failures = 0
+			}
+			err = s.explainEnd(work, err)
+			s.close(work)
+		}
+		if ctx.Err() != nil || err == nil {
+			continue
+		}
+		var pause time.Duration
+		failures, pause = r.judge(err, failures)
+		sleep(ctx, pause)
+	}
+}
+
+// workContext outlives ctx by the grace period, so that work in flight can end well.
+func (r *Runner) workContext(ctx context.Context) (context.Context, context.CancelFunc) {
+	work, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		timer := time.NewTimer(r.o.Grace)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			cancel(fmt.Errorf("not done within %s of the stop", r.o.Grace))
+		case <-work.Done():
+		}
+	})
+	return work, func() { stop(); cancel(context.Canceled) }
+}
+
+// judge logs why a session ended, once for each cause in a row, and says how long to wait.
+func (r *Runner) judge(err error, failures int) (int, time.Duration) {
+	log := r.o.Logger
+	var held *store.LeaseHeldError
+	switch {
+	case errors.As(err, &held):
+		reason := fmt.Sprintf("lease held by host %q for another %s; it is taken over when that host stops or dies",
+			held.Owner.Name, held.ExpiresIn.Round(time.Second))
+		if r.Status().State != Waiting {
+			log.Info("waiting for the lease", "owner", held.Owner.Name, "owner_id", held.Owner.ID)
+		}
+		r.setState(Waiting, reason)
+		return 0, min(leaseRecheck, max(held.ExpiresIn, 0)+50*time.Millisecond)
+	case errors.Is(err, store.ErrLeaseLost):
+		log.Warn("lost the lease: another host has taken over, nothing of the batch in flight was stored")
+		r.setState(Waiting, "lease lost to another host")
+		return 0, leaseRecheck
+	}
+	failures++
+	pause := min(50*time.Millisecond<<min(failures, 16), 5*time.Second)
+	var inst *instanceError
+	if errors.As(err, &inst) {
+		r.setState(Paused, inst.reason())
+	} else {
+		r.setState(BackingOff, err.Error())
+	}
+	if failures == 1 || failures%20 == 0 {
+		log.Error("delivery failed, trying again from the checkpoint", "error", err, "failures", failures, "pause", pause)
+	}
+	return failures, pause
+}
+
+// explainEnd records in the store that a module which does not start is why the session ended.
+func (s *session) explainEnd(ctx context.Context, err error) error {
+	var inst *instanceError
+	if !errors.As(err, &inst) {
+		return err
+	}
+	return errors.Join(err, s.explain(ctx, store.Paused, inst.reason()))
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}

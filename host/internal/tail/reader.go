@@ -1,0 +1,145 @@
+package tail
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"eshost/host/event"
+	"eshost/host/store"
+)
+
+// A catch-up read looks through a window of positions, so that a filter that wants nearly nothing
+// still moves on and never holds a statement open for long. The window follows how long reads take.
+const (
+	firstWindow = 100_000
+	minWindow   = 10_000
+	maxWindow   = 10_000_000
+	fastRead    = 50 * time.Millisecond
+	slowRead    = 500 * time.Millisecond
+)
+
+// Reader is one plugin's place in the log. One goroutine uses it at a time.
+type Reader struct {
+	t      *Tail
+	filter event.Filter
+	signal chan struct{}
+	window event.Position
+	quiet  time.Time // when a batch without events was last returned
+}
+
+// NewReader returns a reader that sees what the filter wants. Close it.
+func (t *Tail) NewReader(f event.Filter) *Reader {
+	r := &Reader{t: t, filter: f, signal: make(chan struct{}, 1), window: firstWindow}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.readers[r] = struct{}{}
+	return r
+}
+
+// Close makes the tail forget the reader.
+func (r *Reader) Close() {
+	r.t.mu.Lock()
+	defer r.t.mu.Unlock()
+	delete(r.t.readers, r)
+}
+
+// notice wakes the reader if there is something for it. The tail's lock is held.
+func (r *Reader) notice(events []event.Event, complete bool) {
+	wanted := !complete
+	for i := 0; i < len(events) && !wanted; i++ {
+		wanted = r.filter.Match(&events[i])
+	}
+	if !wanted {
+		return // Next looks by itself once in a while
+	}
+	select {
+	case r.signal <- struct{}{}:
+	default:
+	}
+}
+
+// Next returns the next batch after a position, and waits until there is one: events the filter
+// wants, at most limit of them and about maxBytes, or, at most once in Options.Quiet, none but a
+// higher UpTo. Events are shared: nobody may change them.
+func (r *Reader) Next(ctx context.Context, after event.Position, limit, maxBytes int) (event.Batch, error) {
+	for {
+		b, found, err := r.look(ctx, after, limit, maxBytes)
+		if err != nil || found {
+			return b, err
+		}
+		if err := r.wait(ctx, b.UpTo > after); err != nil {
+			return event.Batch{}, err
+		}
+	}
+}
+
+// look returns what there is now. Without events it is found only when a quiet step is due.
+func (r *Reader) look(ctx context.Context, after event.Position, limit, maxBytes int) (event.Batch, bool, error) {
+	r.t.mu.Lock()
+	watermark, started := r.t.status.Watermark, r.t.started
+	if !started || after >= watermark {
+		r.t.mu.Unlock()
+		return event.Batch{UpTo: after}, false, nil
+	}
+	if after < r.t.ring.start {
+		r.t.mu.Unlock()
+		b, err := r.readStore(ctx, after, watermark, limit, maxBytes)
+		return b, err == nil, err
+	}
+	b := r.t.ring.collect(after, r.filter, limit, maxBytes)
+	r.t.mu.Unlock()
+	if len(b.Events) > 0 {
+		return b, true, nil
+	}
+	if time.Since(r.quiet) < r.t.o.Quiet {
+		return b, false, nil
+	}
+	r.quiet = time.Now()
+	return b, true, nil
+}
+
+// wait blocks until the tail has something for this reader, or a quiet step is due.
+func (r *Reader) wait(ctx context.Context, moved bool) error {
+	d := r.t.o.Quiet
+	if moved {
+		d = max(time.Until(r.quiet.Add(r.t.o.Quiet)), time.Millisecond)
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-r.signal:
+	case <-timer.C:
+	}
+	return nil
+}
+
+// readStore reads from the store a span the ring no longer has.
+func (r *Reader) readStore(ctx context.Context, after, watermark event.Position, limit, maxBytes int) (event.Batch, error) {
+	select {
+	case r.t.catchUp <- struct{}{}:
+		defer func() { <-r.t.catchUp }()
+	case <-ctx.Done():
+		return event.Batch{}, ctx.Err()
+	}
+	began := time.Now()
+	b, err := r.t.log.Read(ctx, store.ReadOptions{
+		After:    after,
+		UpTo:     min(watermark, after+r.window),
+		Filter:   r.filter,
+		Limit:    limit,
+		MaxBytes: maxBytes,
+	})
+	if err != nil {
+		return event.Batch{}, fmt.Errorf("read events after %d: %w", after, err)
+	}
+	switch took := time.Since(began); {
+	case took > slowRead:
+		r.window = max(r.window/2, minWindow)
+	case took < fastRead && len(b.Events) < limit:
+		r.window = min(2*r.window, maxWindow)
+	}
+	return b, nil
+}

@@ -1,0 +1,224 @@
+package tail
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"eshost/host/event"
+	"eshost/host/store"
+)
+
+// Log is what the tail needs of a store.
+type Log interface {
+	Read(ctx context.Context, o store.ReadOptions) (event.Batch, error)
+	Tail(floor event.Position) store.Tail
+}
+
+// Options bound the tail. The zero value means the defaults.
+type Options struct {
+	// MinPoll is the shortest pause between two polls. Defaults to 2ms.
+	MinPoll time.Duration
+	// MaxPoll is the longest pause between two polls when nothing happens. Defaults to 100ms.
+	MaxPoll time.Duration
+	// MaxBackoff is the longest pause after failed polls. Defaults to 5s.
+	MaxBackoff time.Duration
+	// RingEvents is how many recent events are kept at most. Defaults to 16384.
+	RingEvents int
+	// RingBytes is how much memory recent events take at most. Defaults to 32 MiB.
+	RingBytes int
+	// Quiet is how often a reader whose filter wants none of the new events hears of the new
+	// watermark. Defaults to 1s.
+	Quiet time.Duration
+	// CatchUpReads is how many readers may read from the store at once. Defaults to 4.
+	CatchUpReads int
+	// Logger defaults to a silent one.
+	Logger *slog.Logger
+}
+
+func (o Options) withDefaults() Options {
+	def := func(d *time.Duration, v time.Duration) {
+		if *d <= 0 {
+			*d = v
+		}
+	}
+	def(&o.MinPoll, 2*time.Millisecond)
+	def(&o.MaxPoll, 100*time.Millisecond)
+	o.MaxPoll = max(o.MaxPoll, o.MinPoll)
+	def(&o.MaxBackoff, 5*time.Second)
+	def(&o.Quiet, time.Second)
+	if o.RingEvents <= 0 {
+		o.RingEvents = 16384
+	}
+	if o.RingBytes <= 0 {
+		o.RingBytes = 32 << 20
+	}
+	if o.CatchUpReads <= 0 {
+		o.CatchUpReads = 4
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+// Tail follows the log's end.
+type Tail struct {
+	log     Log
+	o       Options
+	wake    chan struct{}
+	catchUp chan struct{}
+
+	mu      sync.Mutex
+	ring    ring
+	status  Status
+	started bool
+	readers map[*Reader]struct{}
+}
+
+// Status is what the last poll saw.
+type Status struct {
+	Watermark event.Position
+	Head      event.Position
+	// HeldSince is when the watermark began to stay below the head. Zero when it does not.
+	HeldSince time.Time
+	Holders   []store.Holder
+	// Err is why the last poll failed, nil if it did not.
+	Err   error
+	Polls uint64
+}
+
+// New returns a tail. Nothing is read before Run.
+func New(log Log, o Options) *Tail {
+	o = o.withDefaults()
+	return &Tail{
+		log:     log,
+		o:       o,
+		wake:    make(chan struct{}, 1),
+		catchUp: make(chan struct{}, o.CatchUpReads),
+		ring:    ring{maxEvents: o.RingEvents, maxBytes: o.RingBytes},
+		readers: make(map[*Reader]struct{}),
+	}
+}
+
+// Wake makes Run look again at once. It never blocks.
+func (t *Tail) Wake() {
+	select {
+	case t.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Status returns what the last poll saw.
+func (t *Tail) Status() Status {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.status
+}
+
+// Run polls until ctx ends, which is no error, or until the log goes back (store.ErrLogWentBack).
+// Every event at or below floor must be final.
+func (t *Tail) Run(ctx context.Context, floor event.Position) error {
+	src := t.log.Tail(floor)
+	defer src.Close()
+	pause, failures := t.o.MinPoll, 0
+	for {
+		polled := time.Now()
+		progress, err := t.runOnce(ctx, src)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, store.ErrLogWentBack):
+			return err
+		case err != nil:
+			failures++
+			pause = backoff(t.o, failures)
+			t.logFailure(err, failures, pause)
+		default:
+			if failures > 0 {
+				t.o.Logger.Info("reading the log again", "failed_polls", failures)
+				failures = 0
+				pause = t.o.MinPoll
+			}
+			pause = min(2*pause, t.o.MaxPoll)
+			if progress {
+				pause = t.o.MinPoll
+			}
+		}
+		if !t.sleep(ctx, pause, polled, failures > 0) {
+			return nil
+		}
+	}
+}
+
+// sleep waits for the pause or a wake-up, but at least MinPoll after a wake-up, so that a busy writer
+// cannot make the reader flood the database. While the store fails a wake-up changes nothing. It
+// reports whether to go on.
+func (t *Tail) sleep(ctx context.Context, pause time.Duration, polled time.Time, failing bool) bool {
+	wake := t.wake
+	if failing {
+		wake = nil
+	}
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-timer.C:
+			return true
+		case <-wake:
+			wake = nil
+			timer.Reset(t.o.MinPoll - time.Since(polled))
+		}
+	}
+}
+
+func backoff(o Options, failures int) time.Duration {
+	d := 50 * time.Millisecond << min(failures, 16)
+	return min(d, o.MaxBackoff)
+}
+
+func (t *Tail) logFailure(err error, failures int, pause time.Duration) {
+	level := slog.LevelDebug
+	if failures == 1 || failures%20 == 0 {
+		level = slog.LevelWarn
+	}
+	t.o.Logger.Log(context.Background(), level, "cannot read the log's end, trying again",
+		"error", err, "failed_polls", failures, "pause", pause)
+}
+
+// runOnce polls once and tells the readers. It reports whether the watermark moved.
+func (t *Tail) runOnce(ctx context.Context, src store.Tail) (bool, error) {
+	s, err := src.Poll(ctx, t.o.RingEvents)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.status.Polls++
+	t.status.Err = err
+	if err != nil {
+		return false, err
+	}
+	before := t.status.Watermark
+	t.status.Watermark, t.status.Head, t.status.Holders = s.Watermark, s.Head, s.Holders
+	switch {
+	case s.Watermark >= s.Head:
+		t.status.HeldSince = time.Time{}
+	case t.status.HeldSince.IsZero() || s.Watermark > before:
+		t.status.HeldSince = time.Now()
+	}
+	if t.started && s.Watermark == before {
+		return false, nil
+	}
+	if t.started && s.Complete {
+		t.ring.add(s.Events, s.Watermark)
+	} else {
+		t.ring.restart(s.Watermark)
+	}
+	t.started = true
+	for r := range t.readers {
+		r.notice(s.Events, s.Complete)
+	}
+	return true, nil
+}
