@@ -176,7 +176,8 @@ type Commit struct {
 	Expected   event.Position // the checkpoint before
 	Position   event.Position // the checkpoint after; equal to Expected when only parked sequences moved
 	// Digest is the SHA-256 of the module that handled the batch, in hex. Invariant 8: it is recorded
-	// with the first position it applied to whenever it changes.
+	// with the first position it applied to whenever it changes. Empty when no module took part (a
+	// person skipped a parked event): the record stays as it is.
 	Digest string
 	// Documents holds the last write per document only.
 	Documents []event.DocumentWrite
