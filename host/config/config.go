@@ -111,7 +111,7 @@ type Limits struct {
 	Memory int64
 	// Time is the longest that handling one event may take. Defaults to 250ms.
 	Time time.Duration
-	// Cache bounds the host's cache of the plugin's documents, in bytes; 0 means no cache. Defaults to 32MiB.
+	// Cache bounds the host's cache of the plugin's documents, in bytes. Defaults to 32MiB.
 	Cache int64
 }
 

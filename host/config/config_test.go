@@ -117,7 +117,7 @@ max_parked = 5
 [plugins.zebra.limits]
 memory = "64KiB"
 time = "1s"
-cache = "0B"
+cache = "1MiB"
 [plugins.zebra.config]
 currency = "${CURRENCY}"
 plain = "$${CURRENCY}"
@@ -134,7 +134,7 @@ module = "ant.wasm"
 			Name: "zebra", Module: "/srv/zebra.wasm", Events: []string{"Deposited", "EURWithdrawn"}, Start: Start{At: StartAtEnd},
 			OrderBy: "metadata.tenant", Allow: []string{"emit", "log", "state"}, Lanes: 3, Batch: 10,
 			Retry:  Retry{Attempts: 7, First: time.Millisecond, Longest: 2 * time.Second, MaxParked: 5},
-			Limits: Limits{Memory: 64 << 10, Time: time.Second, Cache: 0},
+			Limits: Limits{Memory: 64 << 10, Time: time.Second, Cache: 1 << 20},
 			Config: map[string]string{"currency": "EUR", "plain": "${CURRENCY}", "limit": "10", "rate": "0.25", "strict": "true"},
 		}, pluginDefaults("ant")},
 	}

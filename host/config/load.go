@@ -163,7 +163,7 @@ func readLimits(parent *table, l *Limits) {
 	}
 	l.Memory = read(t, "memory", l.Memory, size(wasmPage, 4<<30))
 	l.Time = read(t, "time", l.Time, duration(time.Millisecond, 10*time.Minute, "250ms"))
-	l.Cache = read(t, "cache", l.Cache, size(0, 64<<30))
+	l.Cache = read(t, "cache", l.Cache, size(64<<10, 64<<30))
 	t.close()
 }
 
