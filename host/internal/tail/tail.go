@@ -76,6 +76,7 @@ type Tail struct {
 	status  Status
 	started bool
 	readers map[*Reader]struct{}
+	polled  chan struct{} // closed and replaced by every poll that succeeds
 }
 
 // Status is what the last poll saw.
@@ -100,6 +101,7 @@ func New(log Log, o Options) *Tail {
 		catchUp: make(chan struct{}, o.CatchUpReads),
 		ring:    ring{maxEvents: o.RingEvents, maxBytes: o.RingBytes},
 		readers: make(map[*Reader]struct{}),
+		polled:  make(chan struct{}),
 	}
 }
 
@@ -116,6 +118,23 @@ func (t *Tail) Status() Status {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.status
+}
+
+// Wait waits until a poll has succeeded and its status is as wanted.
+func (t *Tail) Wait(ctx context.Context, wanted func(Status) bool) (Status, error) {
+	for {
+		t.mu.Lock()
+		s, started, polled := t.status, t.started, t.polled
+		t.mu.Unlock()
+		if started && wanted(s) {
+			return s, nil
+		}
+		select {
+		case <-polled:
+		case <-ctx.Done():
+			return s, ctx.Err()
+		}
+	}
 }
 
 // Run polls until ctx ends, which is no error, or until the log goes back (store.ErrLogWentBack).
@@ -200,6 +219,8 @@ func (t *Tail) runOnce(ctx context.Context, src store.Tail) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	close(t.polled)
+	t.polled = make(chan struct{})
 	before := t.status.Watermark
 	t.status.Watermark, t.status.Head, t.status.Holders = s.Watermark, s.Head, s.Holders
 	switch {
