@@ -119,12 +119,12 @@ func TestStopAndStart(t *testing.T) {
 // TestServerDiesWithItsOwner kills a process that owns a server, as a test that runs out of its time is.
 func TestServerDiesWithItsOwner(t *testing.T) {
 	t.Parallel()
-	tmp, err := os.MkdirTemp("", "pgtest-") // not t.TempDir, which the server's user may not enter
+	tmp, err := os.MkdirTemp("", "pgtest-") // not t.TempDir: the server is another user, who needs a folder like /tmp
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(tmp) })
-	if err := os.Chmod(tmp, 0o755); err != nil {
+	if err := os.Chmod(tmp, 0o777|os.ModeSticky); err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(os.Args[0])
