@@ -88,6 +88,8 @@ type Options struct {
 	CacheBytes int
 	// Grace is how long work in flight may go on after a stop. Defaults to 10s.
 	Grace time.Duration
+	// Committed, if set, is called after each commit with the plugin and its new checkpoint. It must not block.
+	Committed func(plugin string, position event.Position)
 	// Logger defaults to a silent one.
 	Logger *slog.Logger
 	// Metrics may be nil.
@@ -119,6 +121,9 @@ func (o Options) withDefaults() Options {
 	orDefault(&o.Grace, 10*time.Second)
 	if o.Order == nil {
 		o.Order = ByStream
+	}
+	if o.Committed == nil {
+		o.Committed = func(string, event.Position) {}
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

@@ -242,6 +242,7 @@ func (s *session) landed(err error) error {
 	s.limit.committed(time.Since(fl.began))
 	s.o.Metrics.observeCommit(s.o.Plugin, len(fl.c.Documents), time.Since(fl.began))
 	s.publish()
+	s.o.Committed(s.o.Plugin, fl.c.Position)
 	return nil
 }
 
