@@ -7,7 +7,12 @@ type emitter struct {
 	fuel uint32 // the fuel global
 	room uint32 // the global with what is left of the stack budget
 	slow uint32 // the function behind every check
-	temp uint32 // the function's scratch local
+
+	// Of the function being written:
+	temp uint32 // a scratch i32, where it has bulk operations
+	near uint32 // a local copy of the fuel, where it has loops without calls
+	last int    // the copy is in use for the marks before this one
+	copy bool   // the copy is in use
 }
 
 // added is how many imported functions come before the defined ones now, beyond those of the original.
@@ -26,18 +31,21 @@ func (e *emitter) i64(v int64) { e.out = appendI64(append(e.out, opI64Const), v)
 
 func (e *emitter) function(f *function) {
 	e.locals(f)
-	marks := e.m.scan.marks[f.marks.from:f.marks.to]
+	e.last, e.copy = 0, false
+	entry := &e.m.scan.marks[f.marks.from]
 	if f.weight > 0 {
-		e.takeStack(f, &marks[0])
+		e.takeStack(f, entry)
 	}
 	at := f.body
-	for i := range marks {
-		k := &marks[i]
-		if int(k.at) > at {
-			e.out = append(e.out, e.m.in[at:k.at]...)
-			at = int(k.at)
+	for i := f.marks.from; i < f.marks.to; i++ {
+		k := &e.m.scan.marks[i]
+		e.out = append(e.out, e.m.in[at:k.at]...)
+		at = int(k.at)
+		e.copy = i < e.last
+		if k == entry && f.weight > 0 {
+			continue // takeStack has charged it
 		}
-		if e.mark(f, k) {
+		if e.mark(f, k, i) {
 			at = int(k.end)
 		}
 	}
@@ -47,22 +55,29 @@ func (e *emitter) function(f *function) {
 	}
 }
 
-// locals copies the declarations and adds a scratch i32 where bulk operations need one.
+// locals copies the declarations and adds what the rewritten body needs.
 func (e *emitter) locals(f *function) {
-	if !f.bulk {
-		e.out = append(e.out, e.m.in[f.code.from:f.body]...)
-		return
+	var more []byte
+	groups, next := f.groups, f.locals
+	if f.bulk {
+		e.temp = next
+		more = append(more, 1, 0x7f)
+		groups, next = groups+1, next+1
 	}
-	e.temp = f.locals
+	if f.tight {
+		e.near = next
+		more = append(more, 1, 0x7e)
+		groups++
+	}
 	r := reader{in: e.m.in, off: f.code.from, end: f.body}
 	r.u32()
-	e.out = appendU32(e.out, f.groups+1)
+	e.out = appendU32(e.out, groups)
 	e.out = append(e.out, e.m.in[r.off:f.body]...)
-	e.out = append(e.out, 1, 0x7f)
+	e.out = append(e.out, more...)
 }
 
 // mark writes what stands for a mark and says whether that replaces the original.
-func (e *emitter) mark(f *function, k *mark) bool {
+func (e *emitter) mark(f *function, k *mark, i int) bool {
 	switch k.kind {
 	case markCharge:
 		if k.cost > 0 {
@@ -71,6 +86,9 @@ func (e *emitter) mark(f *function, k *mark) bool {
 	case markCheck:
 		e.charge(k.cost)
 		e.check()
+	case markLoop:
+		e.loop(k, i)
+		return true
 	case markCall, markRefFunc:
 		e.out = appendU32(e.out, e.m.shifted(k.value))
 		return true
@@ -85,24 +103,54 @@ func (e *emitter) mark(f *function, k *mark) bool {
 	return false
 }
 
+// loop writes a loop instruction with its charge. Around a loop without calls nobody else touches the fuel, so the loop
+// works on a copy in a local: the global is still written at each charge, but no longer read, which takes the memory's
+// latency out of tight loops.
+func (e *emitter) loop(k *mark, i int) {
+	if k.value > 0 && !e.copy {
+		e.copy, e.last = true, int(k.value)
+		e.op(opGlobalGet, e.fuel)
+		e.op(opLocalSet, e.near)
+	}
+	e.out = append(e.out, e.m.in[k.at:k.end]...)
+	e.charge(k.cost)
+	e.check()
+}
+
 // charge: fuel -= cost
 func (e *emitter) charge(cost int64) {
-	e.op(opGlobalGet, e.fuel)
+	e.load()
 	e.i64(cost)
 	e.out = append(e.out, opI64Sub)
+	if e.copy {
+		e.op(opLocalTee, e.near)
+	}
 	e.op(opGlobalSet, e.fuel)
 }
 
-// check: if fuel < 0 { slow() }
-func (e *emitter) check() {
-	e.op(opGlobalGet, e.fuel)
-	e.ifNegative()
+func (e *emitter) load() {
+	if e.copy {
+		e.op(opLocalGet, e.near)
+	} else {
+		e.op(opGlobalGet, e.fuel)
+	}
 }
 
-func (e *emitter) ifNegative() {
+func (e *emitter) check() {
+	e.load()
+	e.callIfNegative()
+}
+
+// callIfNegative: if x >= 0 {} else { check() }. The usual way comes first although it is empty: the engine's register
+// allocator continues behind an if with the registers of its first branch, and those of the call are all spilled.
+func (e *emitter) callIfNegative() {
 	e.i64(0)
-	e.out = append(e.out, opI64LtS, opIf, 0x40)
+	e.out = append(e.out, opI64GeS, opIf, 0x40, opElse)
 	e.op(opCall, e.slow)
+	if e.copy {
+		e.op(opGlobalGet, e.fuel)
+		e.op(opLocalSet, e.near)
+	}
 	e.out = append(e.out, opEnd)
 }
 
@@ -113,14 +161,15 @@ func (e *emitter) takeStack(f *function, entry *mark) {
 	e.i64(f.weight)
 	e.out = append(e.out, opI64Sub)
 	e.op(opGlobalSet, e.room)
+	if entry.cost > 0 {
+		e.charge(entry.cost)
+	}
 	e.op(opGlobalGet, e.room)
 	if entry.kind == markCheck {
-		e.charge(entry.cost)
 		e.op(opGlobalGet, e.fuel)
 		e.out = append(e.out, opI64Or)
-		entry.kind = markNothing
 	}
-	e.ifNegative()
+	e.callIfNegative()
 	e.out = append(e.out, opBlock)
 	e.out = appendI64(e.out, int64(e.m.blockTypes[f.typ]))
 }

@@ -174,11 +174,13 @@ func (g *graph) payer(call *mark) *mark {
 	return k
 }
 
-// weigh sets what each function that can recurse takes off the stack budget: an estimate of its native frame.
+// weigh sets what each function that can recurse takes off the stack budget: an estimate of its native frame, measured
+// against the frames wazero makes. It keeps a slot for every value it ever spills, so the size of the code counts; real
+// frames are between a tenth and all of the estimate.
 func (g *graph) weigh() {
 	for i := range g.m.funcs {
 		if f := &g.m.funcs[i]; g.cyclic[i] {
-			f.weight = 64 + 8*int64(min(f.words, uint32(f.code.to-f.body)))
+			f.weight = 96 + 8*(int64(f.words)+f.values) + int64(f.code.to-f.body)
 		}
 	}
 }

@@ -45,6 +45,10 @@ type Options struct {
 	// MaxParams caps the parameters and, apart, the results of one function type.
 	// Defaults to 1,000.
 	MaxParams int
+	// MaxComplexity caps, for one function, its locals times its blocks, plus the values its calls, blocks and branches
+	// hand on. The engine's compile time grows with this product and faster: a million takes it seconds.
+	// Defaults to 400,000.
+	MaxComplexity int
 	// MaxNesting caps how deep blocks, loops and ifs nest in a function.
 	// Defaults to 20,000.
 	MaxNesting int
@@ -86,6 +90,7 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.MaxFunctionSize, 1<<20)
 	setDefault(&o.MaxLocals, 20_000)
 	setDefault(&o.MaxParams, 1_000)
+	setDefault(&o.MaxComplexity, 400_000)
 	setDefault(&o.MaxNesting, 20_000)
 	setDefault(&o.MaxBranchTargets, 50_000)
 	setDefault(&o.MaxTypes, 20_000)

@@ -7,6 +7,7 @@ type markKind uint8
 const (
 	markCharge   markKind = iota // subtract cost
 	markCheck                    // subtract cost and call the host when the fuel is used up
+	markLoop                     // a loop head: replaces the loop instruction by itself and a markCheck
 	markNothing                  // a charge that turned out to be needless
 	markCall                     // a direct call: shift the function index
 	markIndirect                 // an indirect call, value is the type
@@ -18,9 +19,9 @@ const (
 type mark struct {
 	at, end int32 // what is replaced; at == end inserts
 	kind    markKind
-	value   uint32
-	cost    int64 // of a charge
-	payer   int32 // of a call: the charge that pays for it
+	value   uint32 // of a loop without calls: the number of the first mark behind it; 0 for other loops
+	cost    int64  // of a charge
+	payer   int32  // of a call: the charge that pays for it
 }
 
 type function struct {
@@ -32,8 +33,11 @@ type function struct {
 	words    uint32 // the locals' size in 8-byte words
 	marks    span   // of scanState.marks
 	loops    bool
+	tight    bool // has a loop without calls
 	bulk     bool
 	indirect bool
+	joins    int64 // blocks, loops and ifs
+	values   int64 // what calls, blocks and branches hand on
 
 	cost     int64 // what a caller pays for it; 0 when the function pays for itself
 	weight   int64 // bytes taken from the stack budget on entry; 0 when it cannot recurse
@@ -45,13 +49,15 @@ type frame struct {
 	op       byte
 	targeted bool // some branch jumps to the end
 	split    bool // a charge stands inside, in the region the block is part of
+	arity    int  // the values a branch to it carries
+	calls    bool // something inside may change the fuel elsewhere: a call, a bulk operation
 }
 
 // region is what a loop head or the function entry pays for: the code it dominates, less inner loops. Within a region,
 // charge is the mark that pays for the code being read.
 type region struct {
 	charge int32
-	frame  int32 // the frame that opened it
+	head   int32 // the first of them
 }
 
 type scanState struct {
@@ -63,7 +69,7 @@ type scanState struct {
 
 // splitAbove is how much code one charge may cover before the next label gets a charge of its own. A small value counts
 // precisely, a large one runs faster.
-const splitAbove = 24
+const splitAbove = 64
 
 func (m *module) codeSection(r *reader) {
 	at := r.off
@@ -150,6 +156,10 @@ func (s *scanner) function() {
 	if s.err == nil && s.left() > 0 {
 		s.fail(ErrMalformed, "code after the end of the function")
 	}
+	if c := int64(s.f.locals)*s.f.joins + s.f.values; s.err == nil && c > int64(s.m.opts.MaxComplexity) {
+		s.failAt(ErrLimit, s.f.code.from, "the function has a complexity of %d (%d locals times %d blocks, and %d values), "+
+			"the limit is %d", c, s.f.locals, s.f.joins, s.f.values, s.m.opts.MaxComplexity)
+	}
 	if entry := &s.marks[s.f.marks.from]; s.err == nil && s.fold > 0 {
 		// The loop head behind the entry checks the fuel on every path, so the entry need not.
 		entry.kind = markCharge
@@ -201,7 +211,7 @@ func (s *scanner) instruction() {
 	case immBlock:
 		s.open(op)
 	case immIndex2:
-		s.callIndirect(at)
+		s.callIndirect()
 	case immMemory:
 		s.zero()
 		if op == opMemoryGrow {
@@ -247,7 +257,7 @@ func (s *scanner) zero() {
 func (s *scanner) plain(op byte, at int) {
 	switch op {
 	case opEnd:
-		s.close(at)
+		s.close()
 	case opElse:
 		s.otherwise(at)
 	case opReturn:
@@ -271,7 +281,9 @@ func (s *scanner) indexed(op byte, at int) {
 		s.straight = false
 		if v >= s.m.numFuncs() {
 			s.failAt(ErrMalformed, at, "call of function %d, there are %d", v, s.m.numFuncs())
+			return
 		}
+		s.callValues(s.m.typeOf(v))
 		s.reindex(markCall, from, v)
 		if int(v) < len(s.m.importedFuncs) {
 			s.pay(costImport)
@@ -290,22 +302,30 @@ func (s *scanner) indexed(op byte, at int) {
 }
 
 func (s *scanner) reindex(kind markKind, from int, v uint32) {
+	s.frames[len(s.frames)-1].calls = true
 	s.marks = append(s.marks, mark{
 		at: int32(from), end: int32(s.off), kind: kind, value: v, payer: s.region().charge,
 	})
 }
 
-func (s *scanner) callIndirect(at int) {
+func (s *scanner) callIndirect() {
 	s.straight, s.f.indirect = false, true
 	t := s.m.typeIndex(s.reader)
 	s.u32()
 	s.reindex(markIndirect, s.off, t)
-	_ = at
+	if s.err == nil {
+		s.callValues(t)
+	}
+}
+
+func (s *scanner) callValues(t uint32) {
+	s.f.values += int64(len(s.m.types[t].params) + len(s.m.types[t].results))
 }
 
 // bulk marks an instruction whose work depends on the operand on top of the stack.
 func (s *scanner) bulk(at int, what uint32, cost int64) {
 	s.straight, s.f.bulk = false, true
+	s.frames[len(s.frames)-1].calls = true
 	s.pay(cost)
 	s.insert(markBulk, at)
 	s.marks[len(s.marks)-1].value = what
@@ -317,7 +337,9 @@ func (s *scanner) target(depth uint32, at int) {
 		s.failAt(ErrMalformed, at, "branch to depth %d, %d blocks are open", depth, len(s.frames))
 		return
 	}
-	s.frames[len(s.frames)-1-int(depth)].targeted = true
+	f := &s.frames[len(s.frames)-1-int(depth)]
+	f.targeted = true
+	s.f.values += int64(f.arity)
 }
 
 func (s *scanner) branchTable() {
@@ -330,39 +352,48 @@ func (s *scanner) branchTable() {
 }
 
 func (s *scanner) open(op byte) {
-	s.blockType()
+	at := s.off - 1
+	params, results := s.blockType()
 	if len(s.frames) > s.m.opts.MaxNesting {
 		s.fail(ErrLimit, "blocks nest more than %d deep", s.m.opts.MaxNesting)
 		return
 	}
-	s.frames = append(s.frames, frame{op: op})
+	s.f.joins++
+	s.f.values += int64(params + results)
+	s.frames = append(s.frames, frame{op: op, arity: results})
 	switch op {
 	case opIf:
 		s.straight = false
 	case opLoop:
+		s.frames[len(s.frames)-1].arity = params
 		if s.straight {
 			s.fold = int32(len(s.marks))
 			s.straight = false
 		}
 		s.f.loops = true
-		s.regions = append(s.regions, region{charge: int32(len(s.marks)), frame: int32(len(s.frames) - 1)})
-		s.insert(markCheck, s.off)
-		s.pay(1) // a loop is never free
+		s.regions = append(s.regions, region{charge: int32(len(s.marks)), head: int32(len(s.marks))})
+		s.marks = append(s.marks, mark{at: int32(at), end: int32(s.off), kind: markLoop, cost: 1}) // never free
 	}
 }
 
-func (s *scanner) blockType() {
+// blockType reads the type of a block and returns how many parameters and results it has.
+func (s *scanner) blockType() (params, results int) {
 	at := s.off
 	if b := s.byte(); b == 0x40 || s.err != nil {
-		return
+		return 0, 0
 	} else if b >= 0x41 && b < 0x80 {
 		checkValueType(s.reader, b)
-		return
+		return 0, 1
 	}
 	s.off = at
-	if t := s.leb(33, true); s.err == nil && (t < 0 || t >= int64(len(s.m.types))) {
+	t := s.leb(33, true)
+	if s.err == nil && (t < 0 || t >= int64(len(s.m.types))) {
 		s.failAt(ErrMalformed, at, "block type %d, there are %d types", t, len(s.m.types))
 	}
+	if s.err != nil {
+		return 0, 0
+	}
+	return len(s.m.types[t].params), len(s.m.types[t].results)
 }
 
 // otherwise begins an else branch. The false edge of the if skipped the charges of the first branch, if there were any,
@@ -381,13 +412,19 @@ func (s *scanner) otherwise(at int) {
 
 // close ends a block. Code behind a label can be reached by jumping over any charge inside the block; then it needs a
 // charge of its own. It also gets one when the charge in force covers much already.
-func (s *scanner) close(at int) {
+func (s *scanner) close() {
 	f := s.frames[len(s.frames)-1]
 	s.frames = s.frames[:len(s.frames)-1]
 	if len(s.frames) == 0 {
 		return
 	}
+	up := &s.frames[len(s.frames)-1]
+	up.calls = up.calls || f.calls
 	if f.op == opLoop {
+		if !f.calls {
+			s.f.tight = true
+			s.marks[s.regions[len(s.regions)-1].head].value = uint32(len(s.marks))
+		}
 		s.regions = s.regions[:len(s.regions)-1]
 		return
 	}
@@ -396,7 +433,6 @@ func (s *scanner) close(at int) {
 	case joined && (f.split || s.marks[s.region().charge].cost >= splitAbove):
 		s.charge(s.off)
 	case f.split:
-		s.frames[len(s.frames)-1].split = true
+		up.split = true
 	}
-	_ = at
 }
