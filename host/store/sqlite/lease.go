@@ -1,0 +1,156 @@
+package sqlite
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"eshost/host/event"
+	"eshost/host/store"
+)
+
+// RegisterHost writes or renews a host's row.
+func (s *Store) RegisterHost(ctx context.Context, h store.Host, ttl time.Duration) error {
+	err := s.write(ctx, func(c *conn) error {
+		_, err := c.exec(context.Background(), `INSERT INTO hosts (id, name, process, started_at, expires_at) VALUES (?1, ?2, ?3, ?4, `+now+` + ?5)
+ON CONFLICT (id) DO UPDATE SET name = ?2, process = ?3, started_at = ?4, expires_at = `+now+` + ?5`,
+			h.ID, h.Name, h.Process, h.StartedAt.UnixMicro(), ttl.Microseconds())
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("register host %s: %w", h.ID, err)
+	}
+	return nil
+}
+
+// RemoveHost gives up every lease of the host.
+func (s *Store) RemoveHost(ctx context.Context, hostID string) error {
+	err := s.write(ctx, func(c *conn) error {
+		_, err := c.exec(context.Background(), "UPDATE generations SET owner = NULL WHERE owner = ?", hostID)
+		if err == nil {
+			_, err = c.exec(context.Background(), "DELETE FROM hosts WHERE id = ?", hostID)
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("remove host %s: %w", hostID, err)
+	}
+	return nil
+}
+
+const hostColumns = "h.id, h.name, h.process, h.started_at, h.expires_at - " + now
+
+// host reads hostColumns from column i on.
+func (r row) host(i int) store.Host {
+	left := time.Duration(r.int(i+4)) * time.Microsecond
+	return store.Host{ID: r.text(i), Name: r.text(i + 1), Process: r.text(i + 2), StartedAt: r.time(i + 3), Live: left > 0, ExpiresIn: left}
+}
+
+// Hosts lists all registered hosts.
+func (s *Store) Hosts(ctx context.Context) ([]store.Host, error) {
+	var hosts []store.Host
+	err := s.read(ctx, func(c *conn) error {
+		return c.query(ctx, func(r row) error { hosts = append(hosts, r.host(0)); return nil }, "SELECT "+hostColumns+" FROM hosts h ORDER BY h.id")
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list hosts: %w", err)
+	}
+	return hosts, nil
+}
+
+// EnsurePlugin returns the plugin's live generation and makes it if there is none.
+func (s *Store) EnsurePlugin(ctx context.Context, plugin string, start event.Position) (store.Generation, error) {
+	var g store.Generation
+	err := s.write(ctx, func(c *conn) (err error) {
+		var found bool
+		if g, found, err = live(context.Background(), c, plugin); err != nil || found {
+			return err
+		}
+		res, err := c.exec(context.Background(), `INSERT INTO generations (plugin, number, position, condition_since, created_at, updated_at)
+VALUES (?, 1, ?, `+now+`, `+now+`, `+now+`)`, plugin, int64(start))
+		if err != nil {
+			return err
+		}
+		id, err := res.LastInsertId()
+		if err != nil {
+			return err
+		}
+		if _, err := c.exec(context.Background(), "INSERT INTO plugins (name, live_generation, created_at) VALUES (?, ?, "+now+")", plugin, id); err != nil {
+			return err
+		}
+		g, _, err = live(context.Background(), c, plugin)
+		return err
+	})
+	if err != nil {
+		return store.Generation{}, fmt.Errorf("make plugin %q: %w", plugin, err)
+	}
+	return g, nil
+}
+
+// FindPlugin returns the plugin's live generation.
+func (s *Store) FindPlugin(ctx context.Context, plugin string) (store.Generation, error) {
+	var g store.Generation
+	err := s.read(ctx, func(c *conn) (err error) {
+		var found bool
+		if g, found, err = live(ctx, c, plugin); err == nil && !found {
+			err = store.ErrNotFound
+		}
+		return err
+	})
+	if err != nil {
+		return store.Generation{}, fmt.Errorf("find plugin %q: %w", plugin, err)
+	}
+	return g, nil
+}
+
+const generationColumns = "g.id, g.plugin, g.number, g.position, g.epoch"
+
+func (r row) generation() store.Generation {
+	return store.Generation{ID: r.int(0), Plugin: r.text(1), Number: int(r.int(2)), Position: event.Position(r.int(3)), Epoch: r.int(4)}
+}
+
+func live(ctx context.Context, c *conn, plugin string) (g store.Generation, found bool, err error) {
+	found, err = c.one(ctx, func(r row) { g = r.generation() },
+		"SELECT "+generationColumns+" FROM plugins p JOIN generations g ON g.id = p.live_generation WHERE p.name = ?", plugin)
+	return g, found, err
+}
+
+// Acquire makes the host the generation's owner under a new epoch.
+func (s *Store) Acquire(ctx context.Context, generation int64, hostID string) (store.Lease, error) {
+	var l store.Lease
+	err := s.write(ctx, func(c *conn) error {
+		var owner *store.Host // that is another and lives
+		found, err := c.one(context.Background(), func(r row) {
+			if h := r.host(1); r[0] != nil && h.ID != hostID && h.Live {
+				owner = &h
+			}
+		}, "SELECT h.id, "+hostColumns+" FROM generations g LEFT JOIN hosts h ON h.id = g.owner WHERE g.id = ?", generation)
+		switch {
+		case err != nil:
+			return err
+		case !found:
+			return store.ErrNotFound
+		case owner != nil:
+			return &store.LeaseHeldError{Owner: *owner, ExpiresIn: owner.ExpiresIn}
+		}
+		_, err = c.one(context.Background(), func(r row) { l = store.Lease{Epoch: r.int(0), Position: event.Position(r.int(1))} },
+			"UPDATE generations SET owner = ?, epoch = epoch + 1 WHERE id = ? RETURNING epoch, position", hostID, generation)
+		return err
+	})
+	if err != nil {
+		return store.Lease{}, fmt.Errorf("acquire the lease of generation %d: %w", generation, err)
+	}
+	return l, nil
+}
+
+// Release ends the lease if its epoch is still the current one.
+func (s *Store) Release(ctx context.Context, generation, epoch int64) error {
+	err := s.write(ctx, func(c *conn) error {
+		_, err := c.exec(context.Background(), "UPDATE generations SET owner = NULL WHERE id = ? AND epoch = ?", generation, epoch)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("release the lease of generation %d: %w", generation, err)
+	}
+	return nil
+}

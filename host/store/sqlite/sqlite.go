@@ -1,0 +1,245 @@
+package sqlite
+
+import (
+	"cmp"
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"modernc.org/sqlite"
+
+	"eshost/host/store"
+)
+
+// Options of Open.
+type Options struct {
+	// MustExist makes Open fail with store.ErrUnavailable where there is no file yet. Defaults to
+	// false: a new database is made, readable and writable for this user only.
+	MustExist bool
+	// LockTimeout is how long a change waits for other processes that write to the file, within its
+	// context. Defaults to 10s.
+	LockTimeout time.Duration
+	// Readers is how many reads run at a time. Defaults to 4.
+	Readers int
+}
+
+// Sizes of what SQLite keeps beside the file and in memory.
+const (
+	// A checkpoint copies the WAL into the file once it has this many pages (16 MiB). More pages a
+	// checkpoint means fewer syncs and fewer copies of a page that changes often.
+	checkpointPages = 4000
+	// Readers that overlap without a gap keep SQLite from starting the WAL over. Beyond this size a
+	// write waits for them, for checkpointWait at most.
+	walLimit       = 64 << 20
+	checkpointWait = 250 * time.Millisecond
+	writerCacheKiB = 64 << 10
+	readerCacheKiB = 16 << 10
+)
+
+// now is the database's clock in microseconds, to the millisecond. In one transaction it may move.
+const now = "CAST(unixepoch('subsec') * 1000000 AS INTEGER)"
+
+// Store is a database file. It is safe for concurrent use.
+type Store struct {
+	opts    Options
+	file    string      // absolute, without symbolic links
+	info    os.FileInfo // of the file when it was opened
+	writer  *pool       // of one: who has it may write
+	readers *pool
+	walNext int64 // the WAL's size at which it is next cut; the writer's
+}
+
+var _ store.Store = (*Store)(nil)
+
+// Open opens the database in a file, named by a path or by a URL sqlite:PATH, and brings its schema
+// up to date. It fails with store.ErrUnavailable where the file cannot be used and with
+// store.ErrSchema where it is something else than a database of this or an older eshost.
+func Open(ctx context.Context, name string, o Options) (*Store, error) {
+	o.LockTimeout = cmp.Or(o.LockTimeout, 10*time.Second)
+	o.Readers = cmp.Or(o.Readers, 4)
+	s := &Store{opts: o, walNext: walLimit}
+	if err := s.locate(name); err != nil {
+		return nil, err
+	}
+	s.writer = newPool(1, s.connectWriter)
+	s.readers = newPool(o.Readers, s.connectReader)
+	if err := s.writer.with(ctx, func(c *conn) (bool, error) { return true, s.migrate(ctx, c) }); err != nil {
+		return nil, fmt.Errorf("open the store: %w", s.explain(errors.Join(err, s.Close())))
+	}
+	return s, nil
+}
+
+// Close waits for calls that are under way and closes the file.
+func (s *Store) Close() error {
+	// The writer is the last, since the last connection to close empties the WAL into the file.
+	return errors.Join(s.readers.close(), s.writer.close())
+}
+
+// Describe names the file.
+func (s *Store) Describe() string { return "SQLite " + s.file }
+
+// locate finds the file and makes it if need be.
+func (s *Store) locate(name string) error {
+	path := strings.TrimPrefix(name, "sqlite:")
+	if path != name && strings.HasPrefix(path, "//") {
+		path = strings.TrimPrefix(path, "//") // sqlite:///var/lib/es.db
+	}
+	if path == "" || path == ":memory:" {
+		return fmt.Errorf("open the store: %q names no file: write sqlite:PATH", name)
+	}
+	file, err := filepath.Abs(path)
+	if err != nil {
+		return fmt.Errorf("open the store: %w", err)
+	}
+	s.file = file
+	info, err := os.Stat(file)
+	if errors.Is(err, fs.ErrNotExist) && !s.opts.MustExist {
+		if err = create(file); err == nil {
+			info, err = os.Stat(file)
+		}
+	}
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is a %s, not a file", file, kindOf(info.Mode()))
+	}
+	if err == nil {
+		s.info = info
+		s.file, err = filepath.EvalSymlinks(file)
+	}
+	if err != nil {
+		return fmt.Errorf("open the store: %w: %w", store.ErrUnavailable, err)
+	}
+	return nil
+}
+
+func kindOf(m fs.FileMode) string {
+	if m.IsDir() {
+		return "folder"
+	}
+	return "device or pipe"
+}
+
+// create makes an empty file that only this user can read; SQLite gives its other files the same
+// mode. It is made under another name first and never opened under its own: closing any descriptor
+// of a database file drops the locks that the whole process holds on it.
+func create(file string) error {
+	f, err := os.CreateTemp(filepath.Dir(file), "."+filepath.Base(file)+"-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	if err := f.Close(); err != nil {
+		return err
+	}
+	if err := os.Link(f.Name(), file); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return nil
+}
+
+func (s *Store) connectWriter(ctx context.Context) (*conn, error) {
+	return s.connect(ctx,
+		// Without it a position could be answered and then lost with the machine's power.
+		"PRAGMA synchronous = FULL",
+		fmt.Sprintf("PRAGMA cache_size = -%d", writerCacheKiB),
+		fmt.Sprintf("PRAGMA wal_autocheckpoint = %d", checkpointPages),
+		fmt.Sprintf("PRAGMA journal_size_limit = %d", walLimit))
+}
+
+func (s *Store) connectReader(ctx context.Context) (*conn, error) {
+	return s.connect(ctx,
+		"PRAGMA query_only = ON",
+		fmt.Sprintf("PRAGMA cache_size = -%d", readerCacheKiB))
+}
+
+func (s *Store) connect(ctx context.Context, pragmas ...string) (*conn, error) {
+	// mode=rw: a file that has vanished must not come back empty.
+	path := filepath.ToSlash(s.file)
+	if !strings.HasPrefix(path, "/") {
+		path = "/" + path
+	}
+	dsn := url.URL{Scheme: "file", Path: path, RawQuery: "mode=rw&_error_rc=1"}
+	connector, err := sqlite.NewConnector(dsn.String())
+	if err != nil {
+		return nil, err
+	}
+	raw, err := connector.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c := &conn{raw: raw, stmts: map[string]driver.Stmt{}}
+	pragmas = append([]string{
+		fmt.Sprintf("PRAGMA busy_timeout = %d", s.opts.LockTimeout.Milliseconds()),
+		"PRAGMA trusted_schema = OFF", // views and triggers of the file may not call what has effects
+		"PRAGMA temp_store = MEMORY",
+	}, pragmas...)
+	for _, p := range pragmas {
+		if err := c.script(ctx, p); err != nil {
+			return nil, errors.Join(err, c.close())
+		}
+	}
+	if err := s.inPlace(); err != nil {
+		return nil, errors.Join(err, c.close())
+	}
+	return c, nil
+}
+
+// inPlace reports whether the file is still the one that was opened. Writes to a file that was
+// deleted or replaced would succeed and be lost.
+func (s *Store) inPlace() error {
+	if info, err := os.Stat(s.file); err != nil || !os.SameFile(info, s.info) {
+		return fmt.Errorf("%w: %s was moved, deleted or replaced while it was open: stop every process that uses it, then start again", store.ErrUnavailable, s.file)
+	}
+	return nil
+}
+
+// read lends f a reader. Each statement of f sees what was committed before it.
+func (s *Store) read(ctx context.Context, f func(*conn) error) error {
+	return s.explain(s.readers.with(ctx, func(c *conn) (bool, error) { return false, f(c) }))
+}
+
+// snapshot is read with one view of the database for all of f's statements.
+func (s *Store) snapshot(ctx context.Context, f func(*conn) error) error {
+	return s.explain(s.readers.with(ctx, func(c *conn) (bool, error) {
+		return c.transact(ctx, "BEGIN", func() error { return f(c) })
+	}))
+}
+
+// write runs f in a write transaction. If it returns nil what f did is durable; else nothing of it is
+// stored, except that after an error of COMMIT itself (a failing disk) nobody knows.
+func (s *Store) write(ctx context.Context, f func(*conn) error) error {
+	return s.explain(s.writer.with(ctx, func(c *conn) (bool, error) {
+		if err := s.inPlace(); err != nil {
+			return false, err
+		}
+		broken, err := c.transact(ctx, "BEGIN IMMEDIATE", func() error { return f(c) })
+		if err == nil {
+			broken = s.cutWAL(c)
+		}
+		return broken, err
+	}))
+}
+
+// cutWAL starts the WAL over where it has outgrown its limit, and reports whether the connection is
+// broken. It waits for readers, but not for long: while one does not finish, the WAL grows on.
+func (s *Store) cutWAL(c *conn) (broken bool) {
+	info, err := os.Stat(s.file + "-wal")
+	if err != nil || info.Size() < s.walNext {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), checkpointWait)
+	defer cancel()
+	busy := true
+	if _, err := c.one(ctx, func(r row) { busy = r.int(0) != 0 }, "PRAGMA wal_checkpoint(TRUNCATE)"); err != nil || busy {
+		s.walNext = info.Size() + walLimit
+		return err != nil
+	}
+	s.walNext = walLimit
+	return false
+}

@@ -1,0 +1,45 @@
+package sqlite_test
+
+import (
+	"database/sql"
+	"testing"
+
+	"eshost/host/store"
+	"eshost/host/store/sqlite"
+	"eshost/host/store/storetest"
+)
+
+func TestContract(t *testing.T) {
+	storetest.Exercise(t, func(t *testing.T) storetest.Database {
+		file := t.TempDir() + "/es.db"
+		open := func(t *testing.T) store.Store {
+			t.Helper()
+			s, err := sqlite.Open(t.Context(), file, sqlite.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s
+		}
+		return storetest.Database{Open: open, MakeHole: func(t *testing.T) { makeHole(t, file) }}
+	})
+}
+
+// makeHole draws a position and gives it up, in another process's place.
+func makeHole(t *testing.T, file string) {
+	db, err := sql.Open("sqlite", file+"?_pragma=busy_timeout(20000)&_txlock=immediate")
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer db.Close()
+	tx, err := db.Begin()
+	if err == nil {
+		_, err = tx.Exec(`INSERT INTO events (stream, version, type) VALUES ('hole', 1, 'Hole'); DELETE FROM events WHERE stream = 'hole'`)
+	}
+	if err == nil {
+		err = tx.Commit()
+	}
+	if err != nil {
+		t.Errorf("make a hole: %v", err)
+	}
+}

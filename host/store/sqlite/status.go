@@ -1,0 +1,101 @@
+package sqlite
+
+import (
+	"context"
+	"fmt"
+
+	"eshost/host/event"
+	"eshost/host/store"
+)
+
+const selectSequences = `SELECT q.key, q.state, q.position, q.attempts, q.next_attempt, q.kind, q.error, q.stack, q.digest, q.since,
+  (SELECT count(*) FROM sequence_events e WHERE e.generation = q.generation AND e.key = q.key)
+FROM sequences q WHERE q.generation = ? ORDER BY q.position, q.key`
+
+func (r row) sequence() store.Sequence {
+	return store.Sequence{Key: r.text(0), State: store.SequenceState(r.text(1)), Position: event.Position(r.int(2)), Attempts: int(r.int(3)),
+		NextAttempt: r.time(4), Kind: event.FailureKind(r.text(5)), Error: r.text(6), Stack: r.text(7), Digest: r.text(8), Since: r.time(9),
+		Waiting: int(r.int(10))}
+}
+
+// Sequences returns every failing or parked sequence of a generation.
+func (s *Store) Sequences(ctx context.Context, generation int64) ([]store.Sequence, error) {
+	var sequences []store.Sequence
+	err := s.read(ctx, func(c *conn) error {
+		return c.query(ctx, func(r row) error { sequences = append(sequences, r.sequence()); return nil }, selectSequences, generation)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list sequences of generation %d: %w", generation, err)
+	}
+	return sequences, nil
+}
+
+// Queued returns the first events that wait in a sequence.
+func (s *Store) Queued(ctx context.Context, generation int64, key string, limit int) ([]event.Event, error) {
+	var events []event.Event
+	err := s.read(ctx, func(c *conn) error {
+		return c.query(ctx, func(r row) error { events = append(events, r.event()); return nil },
+			`SELECT `+eventColumns+` FROM sequence_events q JOIN events USING (position)
+WHERE q.generation = ? AND q.key = ? ORDER BY q.position LIMIT ?`, generation, key, int64(limit))
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read sequence %q of generation %d: %w", key, generation, err)
+	}
+	return events, nil
+}
+
+const selectPlugins = `SELECT ` + generationColumns + `, g.condition, g.reason, g.condition_since, g.digest, g.updated_at,
+  (SELECT count(*) FROM sequences q WHERE q.generation = g.id AND q.state = 'retrying'),
+  (SELECT count(*) FROM sequences q WHERE q.generation = g.id AND q.state = 'parked'),
+  (SELECT count(*) FROM sequence_events e WHERE e.generation = g.id),
+  h.id, ` + hostColumns + `
+FROM plugins p JOIN generations g ON g.id = p.live_generation LEFT JOIN hosts h ON h.id = g.owner
+ORDER BY p.name`
+
+// Plugins returns the state of every plugin in the store, all as of one moment.
+func (s *Store) Plugins(ctx context.Context) ([]store.PluginStatus, error) {
+	var plugins []store.PluginStatus
+	err := s.snapshot(ctx, func(c *conn) error {
+		err := c.query(ctx, func(r row) error {
+			p := store.PluginStatus{Generation: r.generation(),
+				Condition: store.Condition{State: store.ConditionState(r.text(5)), Reason: r.text(6), Since: r.time(7)},
+				Digest:    r.text(8), UpdatedAt: r.time(9), Retrying: int(r.int(10)), Parked: int(r.int(11)), Waiting: int(r.int(12))}
+			if r[13] != nil {
+				h := r.host(14)
+				p.Owner = &h
+			}
+			plugins = append(plugins, p)
+			return nil
+		}, selectPlugins)
+		if err != nil {
+			return err
+		}
+		for i := range plugins {
+			_, err := c.one(ctx, func(r row) { q := r.sequence(); plugins[i].FirstFailure = &q }, selectSequences+" LIMIT 1", plugins[i].ID)
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list plugins: %w", err)
+	}
+	return plugins, nil
+}
+
+// Spans returns which module made which positions of a generation.
+func (s *Store) Spans(ctx context.Context, generation int64) ([]store.ModuleSpan, error) {
+	var spans []store.ModuleSpan
+	err := s.read(ctx, func(c *conn) error {
+		return c.query(ctx, func(r row) error {
+			spans = append(spans, store.ModuleSpan{Digest: r.text(0), From: event.Position(r.int(1)), To: event.Position(r.int(2)), Since: r.time(3)})
+			return nil
+		}, `SELECT m.digest, m.from_position, lead(m.from_position, 1, g.position) OVER (ORDER BY m.from_position), m.since
+FROM module_spans m JOIN generations g ON g.id = m.generation WHERE m.generation = ? ORDER BY m.from_position`, generation)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list module spans of generation %d: %w", generation, err)
+	}
+	return spans, nil
+}
