@@ -188,8 +188,8 @@ var emitCases = []emitCase{
 		},
 	},
 	{
-		name: "emit-minimal", about: "only what an event must have: a stream and a type",
-		emitted: event.Emitted{Stream: "s", Type: "T", Data: []byte{}, Metadata: []byte{}},
+		name: "emit-minimal", about: "only what an event must have: a stream, a type, and data that is JSON",
+		emitted: event.Emitted{Stream: "s", Type: "T", Data: []byte("{}"), Metadata: []byte{}},
 	},
 	{
 		name: "emit-unicode", about: "text beyond ASCII, data that is no text",
