@@ -1,0 +1,130 @@
+package plugin
+
+import (
+	"fmt"
+	"runtime"
+	"time"
+
+	"eshost/host/event"
+)
+
+// A guest burns fuel; when it is used up the rewritten code calls refuel, which looks at the clock and hands out the next
+// slice. Compiled guest code cannot be interrupted in between, and the garbage collector waits for it.
+//
+// Invariant 6: a guest holds up the rest of the process for one slice at most.
+const (
+	sliceTime = time.Millisecond // what a slice should take at most
+	minSlice  = 10_000           // fuel; below that looking at the clock costs more than it tells
+)
+
+// budget is what a guest may still use. Its clock stands still while the host works for the guest.
+//
+// The clock starts with the first refuel: an event that needs less than a slice, as nearly all do, never reads it, and one
+// that needs more gets a slice more than its limit.
+type budget struct {
+	engine  *Engine
+	limit   time.Duration
+	slice   int64         // fuel; fits itself to the machine and to what the guest does
+	granted int64         // fuel handed out since begin
+	used    int64         // fuel used by the last call
+	running bool          // the clock has been started
+	began   time.Duration // when
+	away    time.Duration // how long of it the guest was not running
+	mark    time.Duration // when the current slice began, likewise moved
+}
+
+// newBudget is the budget of a start, with no fuel handed out yet.
+func newBudget(e *Engine, limit time.Duration) budget {
+	return budget{engine: e, limit: limit, slice: e.opts.Slice}
+}
+
+func (b *budget) begin(limit time.Duration) {
+	b.limit, b.granted, b.running = limit, b.slice, false
+}
+
+func (b *budget) end(left int64) { b.used = b.granted - left }
+
+// next ends a slice. It reports false when the time is over, else how much fuel there is now.
+func (b *budget) next(left int64) (fuel int64, ok bool) {
+	now := b.engine.now()
+	if b.running {
+		b.fit(now - b.mark)
+	} else {
+		b.running, b.began, b.away = true, now, 0
+	}
+	if now-b.began-b.away > b.limit {
+		return 0, false
+	}
+	runtime.Gosched() // other goroutines' latency comes before a long event's
+	b.mark = b.engine.now()
+	b.away += b.mark - now
+	// A charge for a large operation may exceed a slice; what it went below zero has been used.
+	b.granted += b.slice - left
+	return b.slice, true
+}
+
+// fit sizes the next slices by how long the last one took.
+func (b *budget) fit(took time.Duration) {
+	switch {
+	case took > sliceTime:
+		b.slice = max(minSlice, b.slice/4, b.slice*int64(sliceTime)/int64(took))
+	case b.slice < b.engine.opts.Slice:
+		b.slice = min(b.engine.opts.Slice, b.slice+b.slice/4)
+	}
+}
+
+// leave and enter surround the host's waiting for something that is not the guest's to answer for.
+func (b *budget) leave() time.Duration {
+	if !b.running {
+		return 0
+	}
+	return b.engine.now()
+}
+
+func (b *budget) enter(left time.Duration) {
+	if !b.running {
+		return
+	}
+	d := b.engine.now() - left
+	b.away += d
+	b.mark += d
+}
+
+func meterFuncs(m Meter) []hostFunc {
+	return []hostFunc{
+		{module: m.Module, name: m.Refuel, call: refuel},
+		{module: m.Module, name: m.Overflow, call: overflow},
+	}
+}
+
+// refuel is called by the guest's rewritten code when its slice is used up.
+func refuel(in *Instance, _ []uint64) {
+	if err := in.call.Err(); err != nil {
+		in.stop(fmt.Errorf("handling was stopped: %w", err))
+	}
+	fuel, ok := in.budget.next(int64(in.fuel.Get()))
+	if !ok {
+		in.stop(&event.Failure{Kind: event.FailBudget, Message: fmt.Sprintf("it ran longer than its time limit of %v", in.budget.limit)})
+	}
+	in.fuel.Set(uint64(fuel))
+}
+
+// overflow is called when the guest's call stack is used up.
+func overflow(in *Instance, _ []uint64) {
+	in.stop(&event.Failure{Kind: event.FailBudget, Message: "its call stack is used up; does it recurse without end?"})
+}
+
+// charge makes the guest pay for work the host does in its place, so that no loop of host calls outruns the clock. Small
+// amounts are in the price of the call itself.
+func (in *Instance) charge(fuel int) {
+	if fuel >= 64 {
+		in.fuel.Set(uint64(int64(in.fuel.Get()) - int64(fuel)))
+	}
+}
+
+// What the host's work costs, in bytes to a unit of fuel or units to a byte.
+const (
+	copyBytes    = 16 // copied, per unit
+	fuelPerJSON  = 8  // units per byte that is checked to be JSON
+	fuelPerPrint = 8  // units per byte that is made printable
+)

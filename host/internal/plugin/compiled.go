@@ -1,0 +1,145 @@
+package plugin
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"strconv"
+
+	"github.com/tetratelabs/wazero"
+)
+
+// compiledKey is what makes two compiled modules the same: the original bytes and what the rewriting depends on.
+type compiledKey struct {
+	digest      [sha256.Size]byte
+	memoryPages uint32
+}
+
+// compiled is one module ready to be instantiated, shared by all plugins and instances that use it.
+type compiled struct {
+	key   compiledKey
+	ready chan struct{} // closed when the fields below are set
+	err   error
+
+	code    wazero.CompiledModule
+	runtime wazero.Runtime
+	info    Info
+	exports guestExports
+	names   map[string]string // of functions that wazero only has numbers for
+
+	refs int // guarded by Engine.mu
+}
+
+func (c *compiled) digest() string { return hex.EncodeToString(c.key.digest[:]) }
+
+// acquire returns the compiled module for the bytes, compiling it if nobody has. Each acquire needs a release.
+func (e *Engine) acquire(ctx context.Context, wasm []byte, memoryPages uint32) (*compiled, error) {
+	key := compiledKey{sha256.Sum256(wasm), memoryPages}
+	for {
+		c, mine, err := e.entry(key)
+		if err != nil {
+			return nil, err
+		}
+		if mine {
+			c.err = e.build(ctx, c, wasm)
+			close(c.ready)
+		}
+		select {
+		case <-c.ready:
+		case <-ctx.Done():
+			e.release(c)
+			return nil, ctx.Err()
+		}
+		if c.err == nil {
+			return c, nil
+		}
+		e.release(c)
+		if mine || ctx.Err() != nil || !errors.Is(c.err, context.Canceled) && !errors.Is(c.err, context.DeadlineExceeded) {
+			return nil, c.err
+		}
+		// Whoever was compiling gave up; that is no verdict on the module.
+	}
+}
+
+// entry takes a reference to the key's entry. mine tells the caller to build it.
+func (e *Engine) entry(key compiledKey) (c *compiled, mine bool, err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return nil, false, errors.New("the engine is closed")
+	}
+	c, ok := e.compiled[key]
+	if !ok {
+		c = &compiled{key: key, ready: make(chan struct{})}
+		e.compiled[key] = c
+	}
+	c.refs++
+	return c, !ok, nil
+}
+
+// retain adds a reference to one that the caller knows to be held.
+func (e *Engine) retain(c *compiled) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	c.refs++
+}
+
+// release drops a reference. With the last one the machine code goes; a failed entry goes at once, so that the next
+// load tries again.
+func (e *Engine) release(c *compiled) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	c.refs--
+	failed := false
+	select {
+	case <-c.ready:
+		failed = c.err != nil
+	default:
+	}
+	if (c.refs == 0 || failed) && e.compiled[c.key] == c {
+		delete(e.compiled, c.key)
+	}
+	if c.refs == 0 && c.code != nil {
+		// Closing compiled code cannot fail, and instances of it may still be collected later.
+		_ = c.code.Close(context.Background())
+	}
+}
+
+func (e *Engine) build(ctx context.Context, c *compiled, wasm []byte) error {
+	if err := checkHeader(wasm); err != nil {
+		return err
+	}
+	metered, err := e.opts.Meter.Rewrite(wasm, c.key.memoryPages)
+	if err != nil {
+		return err
+	}
+	manifest, err := readManifest(wasm)
+	if err != nil {
+		return err
+	}
+	if c.code, c.runtime, err = e.runtimes.compile(ctx, metered); err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return refuse(ErrNotModule, "", "the module does not validate: %s", printable(err.Error(), maxMessage))
+	}
+	if c.exports, err = e.checkExports(c.code); err != nil {
+		return err
+	}
+	if err := e.checkImports(c.code); err != nil {
+		return err
+	}
+	c.info = e.describe(c, wasm, manifest)
+	c.names = exportNames(c.code)
+	return nil
+}
+
+// exportNames maps the numbers that stand for functions without a name in stack traces to what they are exported as.
+func exportNames(code wazero.CompiledModule) map[string]string {
+	names := make(map[string]string)
+	for name, f := range code.ExportedFunctions() {
+		names["$"+strconv.FormatUint(uint64(f.Index()), 10)] = name
+	}
+	return names
+}

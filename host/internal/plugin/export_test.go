@@ -1,0 +1,38 @@
+package plugin
+
+import "github.com/tetratelabs/wazero/api"
+
+// Memory is the guest's memory, to look at what a call has left there.
+func (in *Instance) Memory() api.Memory { return in.mem }
+
+// Slice is how much fuel the next slice has.
+func (in *Instance) Slice() int64 { return in.budget.slice }
+
+// Interpreted returns the options of an engine on a machine that cannot run compiled code.
+func (o EngineOptions) Interpreted() EngineOptions {
+	o.interpret = true
+	return o
+}
+
+// Compiled is how many modules the engine holds.
+func (e *Engine) Compiled() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.compiled)
+}
+
+// WASIFunctions maps the functions served for WASI to their types.
+func WASIFunctions() map[string]string {
+	out := make(map[string]string)
+	for _, f := range wasiFuncs() {
+		out[f.name] = signature(f.params, f.results)
+	}
+	return out
+}
+
+var (
+	Printable    = printable[string]
+	FunctionName = functionName
+	NewGuestLog  = newGuestLog
+	Signature    = signature
+)

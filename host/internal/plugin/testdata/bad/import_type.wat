@@ -1,0 +1,9 @@
+;; kind: import does not fit
+;; error: imports eshost_v1.log as (i32) -> (), it is (i32, i32, i32) -> ()
+;; hint: SDK
+(module
+  (import "eshost_v1" "log" (func (param i32)))
+  (memory (export "memory") 1)
+  (func (export "eshost_abi_v1"))
+  (func (export "eshost_inbox") (param i32) (result i32) (i32.const 1024))
+  (func (export "handle") (param i32) (result i32) (i32.const 0)))

@@ -1,0 +1,8 @@
+;; kind: 
+;; error: memory
+;; hint: 
+(module
+  (memory (export "memory") 1000)
+  (func (export "eshost_abi_v1"))
+  (func (export "eshost_inbox") (param i32) (result i32) (i32.const 1024))
+  (func (export "handle") (param i32) (result i32) (i32.const 0)))

@@ -1,0 +1,9 @@
+;; kind: import does not fit
+;; error: imports sqlite.open
+;; hint: functions are served from eshost_v1
+(module
+  (import "sqlite" "open" (func))
+  (memory (export "memory") 1)
+  (func (export "eshost_abi_v1"))
+  (func (export "eshost_inbox") (param i32) (result i32) (i32.const 1024))
+  (func (export "handle") (param i32) (result i32) (i32.const 0)))

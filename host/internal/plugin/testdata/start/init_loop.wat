@@ -1,0 +1,8 @@
+;; kind: budget
+;; error: time limit of
+(module
+  (memory (export "memory") 1)
+  (func (export "eshost_abi_v1"))
+  (func (export "eshost_inbox") (param i32) (result i32) (i32.const 1024))
+  (func (export "handle") (param i32) (result i32) (i32.const 0))
+  (func (export "eshost_init") (result i32) (loop $again (br $again)) (i32.const 0)))

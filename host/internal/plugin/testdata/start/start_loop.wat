@@ -1,0 +1,9 @@
+;; kind: budget
+;; error: time limit of
+(module
+  (memory (export "memory") 1)
+  (func (export "eshost_abi_v1"))
+  (func (export "eshost_inbox") (param i32) (result i32) (i32.const 1024))
+  (func (export "handle") (param i32) (result i32) (i32.const 0))
+  (func $spin (loop $again (br $again)))
+  (start $spin))
