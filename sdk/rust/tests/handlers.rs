@@ -103,7 +103,7 @@ fn errors_of_the_host_name_function_collection_and_key() {
             "long key" => state::delete("balances", &"k".repeat(1025))?,
             "no limit" => drop(state::scan("balances", "acc-", "", 0)?),
             "no type" => emit(NewEvent::new("alerts", "", "{}"))?,
-            "no setting's name" => drop(config::get("")?),
+            "long setting's name" => drop(config::get(&"k".repeat(1025))?),
             _ => unreachable!(),
         }
         Ok(())
@@ -118,7 +118,10 @@ fn errors_of_the_host_name_function_collection_and_key() {
         ),
         ("no limit", format!(r#"state_scan "balances" "acc-": {invalid}"#)),
         ("no type", format!(r#"emit "alerts" "": {invalid}"#)),
-        ("no setting's name", format!(r#"config_get "": {invalid}"#)),
+        (
+            "long setting's name",
+            format!(r#"config_get "{}…": too large: a name, key, value or list is over its limit"#, "k".repeat(80)),
+        ),
     ] {
         let failure = TestHost::new().deliver(handle, &TestEvent::new("s", event_type, "{}")).unwrap_err();
         assert_eq!(failure.to_string(), format!("retry: {text}"));

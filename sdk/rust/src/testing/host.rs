@@ -13,6 +13,8 @@ const MAX_KEY: usize = 1024;
 const MAX_DOCUMENT: usize = 1 << 20;
 const MAX_SCAN: usize = 1000;
 const MAX_EMIT_DATA: usize = 1 << 20;
+const MAX_METADATA: usize = 256 << 10;
+const MAX_EVENT_NAME: usize = 512;
 const MAX_DEPTH: usize = 256;
 
 /// The fake host: documents, settings, and what handlers logged and emitted.
@@ -182,11 +184,10 @@ impl TestHost {
     }
 
     pub(crate) fn state_scan(&self, collection: &str, prefix: &str, after: &str, limit: usize) -> Answer {
-        check_name(collection, MAX_COLLECTION)?;
-        if prefix.len() > MAX_KEY || after.len() > MAX_KEY || limit > MAX_SCAN {
+        if collection.len() > MAX_COLLECTION || prefix.len() > MAX_KEY || after.len() > MAX_KEY || limit > MAX_SCAN {
             return Err(Errno::TooLarge);
         }
-        if limit == 0 {
+        if collection.is_empty() || limit == 0 || [collection, prefix, after].iter().any(|name| name.contains('\0')) {
             return Err(Errno::Invalid);
         }
         let mut found: BTreeMap<&str, &str> = self.documents(collection);
@@ -219,15 +220,7 @@ impl TestHost {
             metadata: text(4)?,
             content_type: text(5)?,
         };
-        if emitted.stream.is_empty() || emitted.event_type.is_empty() {
-            return Err(Errno::Invalid);
-        }
-        if !emitted.metadata.is_empty() && !json_text(emitted.metadata.as_bytes())?.trim_start().starts_with('{') {
-            return Err(Errno::Invalid);
-        }
-        if emitted.data.len() > MAX_EMIT_DATA {
-            return Err(Errno::TooLarge);
-        }
+        check_emitted(&emitted)?;
         self.effects.emitted.push(emitted);
         Ok(())
     }
@@ -242,24 +235,43 @@ impl TestHost {
     }
 
     pub(crate) fn config_get(&self, key: &str) -> Answer {
-        check_name(key, MAX_KEY)?;
+        if key.len() > MAX_KEY {
+            return Err(Errno::TooLarge);
+        }
         self.config.get(key).map(|value| value.clone().into_bytes()).ok_or(Errno::NotFound)
     }
 }
 
 fn check_names(collection: &str, key: &str) -> Result<(), Errno> {
-    check_name(collection, MAX_COLLECTION)?;
-    check_name(key, MAX_KEY)
-}
-
-fn check_name(name: &str, max: usize) -> Result<(), Errno> {
-    if name.is_empty() || name.contains('\0') {
-        return Err(Errno::Invalid);
-    }
-    if name.len() > max {
+    if collection.len() > MAX_COLLECTION || key.len() > MAX_KEY {
         return Err(Errno::TooLarge);
     }
+    if collection.is_empty() || key.is_empty() || collection.contains('\0') || key.contains('\0') {
+        return Err(Errno::Invalid);
+    }
     Ok(())
+}
+
+fn check_emitted(event: &Emitted) -> Result<(), Errno> {
+    let names = [&event.stream, &event.stream_type, &event.event_type, &event.content_type];
+    if names.iter().any(|name| name.len() > MAX_EVENT_NAME)
+        || event.data.len() > MAX_EMIT_DATA
+        || event.metadata.len() > MAX_METADATA
+    {
+        return Err(Errno::TooLarge);
+    }
+    if event.stream.is_empty() || event.event_type.is_empty() || names.iter().any(|name| name.contains('\0')) {
+        return Err(Errno::Invalid);
+    }
+    if ["", "application/json"].contains(&event.content_type.as_str()) {
+        json_text(&event.data)?;
+    }
+    let is_object = event.metadata.is_empty() || json_text(event.metadata.as_bytes())?.trim_start().starts_with('{');
+    if is_object {
+        Ok(())
+    } else {
+        Err(Errno::Invalid)
+    }
 }
 
 fn json_text(data: &[u8]) -> Result<&str, Errno> {
