@@ -1,0 +1,3 @@
+module eshost/sdk/go
+
+go 1.24
