@@ -3,7 +3,7 @@ package meter
 // assemble writes the new module: the original's sections in order, those that had to change rewritten, those that were
 // missing added, custom sections where they were.
 func (m *module) assemble() []byte {
-	e := &emitter{m: m, fuel: uint32(m.globals), room: uint32(m.globals) + 1, slow: m.numFuncs() + added}
+	e := &emitter{m: m, fuel: uint32(len(m.globals)), room: uint32(len(m.globals)) + 1, slow: m.numFuncs() + added}
 	out := make([]byte, 0, len(m.in)+len(m.in)/2)
 	out = append(out, m.in[:8]...)
 	out = m.customAfter(out, 0)
@@ -149,7 +149,7 @@ func (m *module) newGlobals() []byte {
 	for _, value := range []int64{0, m.opts.MaxStack} { // the fuel, the stack budget
 		more = append(appendI64(append(more, 0x7e, 1, opI64Const), value), opEnd)
 	}
-	return m.extend(secGlobal, m.globals-m.importedGlobals+2, more)
+	return m.extend(secGlobal, len(m.globals)-m.importedGlobals+2, more)
 }
 
 func (m *module) newExports(e *emitter) []byte {

@@ -70,3 +70,5 @@ func start(t testing.TB, l *ledger, o Options, wasm []byte) api.Module {
 	}
 	return mod
 }
+
+func config() wazero.RuntimeConfig { return wazero.NewRuntimeConfig() }

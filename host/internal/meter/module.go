@@ -83,7 +83,7 @@ type module struct {
 	importSpan      span     // the entries, without the count
 	tables          []table
 	memory          *limits
-	globals         int // imported ones included
+	globals         []string // their types, imported ones included
 	importedGlobals int
 	importedTables  int
 	exports         []export
@@ -92,6 +92,7 @@ type module struct {
 	indexes         []indexRef // function indices outside the code, in order of offset
 	taken           []bool     // by defined function: its reference escapes into a table or a value
 
+	complexity int64
 	scan       scanState
 	emptyType  uint32  // () -> (), appended
 	blockTypes []int32 // by type: the block type with the same results
@@ -230,7 +231,7 @@ func (m *module) complete(r *reader) {
 	n := m.numFuncs()
 	r.section = sectionNames[secExport]
 	for _, e := range m.exports {
-		if e.kind == kindFunc && e.index >= n || e.kind == kindGlobal && e.index >= uint32(m.globals) {
+		if e.kind == kindFunc && e.index >= n || e.kind == kindGlobal && e.index >= uint32(len(m.globals)) {
 			r.fail(ErrMalformed, "export %q of a function or global %d that does not exist", e.name, e.index)
 		}
 	}

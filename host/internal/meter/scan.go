@@ -156,10 +156,7 @@ func (s *scanner) function() {
 	if s.err == nil && s.left() > 0 {
 		s.fail(ErrMalformed, "code after the end of the function")
 	}
-	if c := int64(s.f.locals)*s.f.joins + s.f.values; s.err == nil && c > int64(s.m.opts.MaxComplexity) {
-		s.failAt(ErrLimit, s.f.code.from, "the function has a complexity of %d (%d locals times %d blocks, and %d values), "+
-			"the limit is %d", c, s.f.locals, s.f.joins, s.f.values, s.m.opts.MaxComplexity)
-	}
+	s.complexity()
 	if entry := &s.marks[s.f.marks.from]; s.err == nil && s.fold > 0 {
 		// The loop head behind the entry checks the fuel on every path, so the entry need not.
 		entry.kind = markCharge
@@ -167,6 +164,19 @@ func (s *scanner) function() {
 			s.marks[s.fold].cost += entry.cost
 			entry.kind, entry.cost, entry.payer = markNothing, 0, s.fold
 		}
+	}
+}
+
+// complexity holds the function, and the module up to it, against the limits that keep compile time in bounds.
+func (s *scanner) complexity() {
+	c := int64(s.f.locals)*s.f.joins + s.f.values
+	if s.err == nil && c > int64(s.m.opts.MaxComplexity) {
+		s.failAt(ErrLimit, s.f.code.from, "the function has a complexity of %d (%d locals times %d blocks, and %d values), "+
+			"the limit is %d", c, s.f.locals, s.f.joins, s.f.values, s.m.opts.MaxComplexity)
+	}
+	if s.m.complexity += c; s.m.complexity > int64(s.m.opts.MaxTotalComplexity) {
+		s.failAt(ErrLimit, s.f.code.from, "the functions up to here have a complexity of %d together, the limit is %d",
+			s.m.complexity, s.m.opts.MaxTotalComplexity)
 	}
 }
 
@@ -293,8 +303,8 @@ func (s *scanner) indexed(op byte, at int) {
 			s.failAt(ErrMalformed, at, "local %d, there are %d", v, s.f.locals)
 		}
 	case opGlobalGet, opGlobalSet: // beyond lie the fuel and the stack budget
-		if uint64(v) >= uint64(s.m.globals) {
-			s.failAt(ErrMalformed, at, "global %d, there are %d", v, s.m.globals)
+		if uint64(v) >= uint64(len(s.m.globals)) {
+			s.failAt(ErrMalformed, at, "global %d, there are %d", v, len(s.m.globals))
 		}
 	case opRefFunc:
 		s.reindex(markRefFunc, from, v)
@@ -371,6 +381,7 @@ func (s *scanner) open(op byte) {
 			s.straight = false
 		}
 		s.f.loops = true
+		s.f.joins += int64(len(s.regions) - 1) // one is counted already
 		s.regions = append(s.regions, region{charge: int32(len(s.marks)), head: int32(len(s.marks))})
 		s.marks = append(s.marks, mark{at: int32(at), end: int32(s.off), kind: markLoop, cost: 1}) // never free
 	}

@@ -80,7 +80,7 @@ func (m *module) importEntry(r *reader) {
 		m.memory = m.memoryType(r)
 	case kindGlobal:
 		imp.Kind, imp.Type = "global", globalType(r)
-		m.globals++
+		m.globals = append(m.globals, imp.Type)
 		m.importedGlobals++
 	case 4:
 		r.fail(ErrUnsupported, "an imported tag belongs to the exception handling proposal")
@@ -205,12 +205,11 @@ func (m *module) memorySection(r *reader) {
 }
 
 func (m *module) globalSection(r *reader) {
-	n := r.count(m.opts.MaxGlobals, "globals")
-	for range n {
-		globalType(r)
+	for range r.count(m.opts.MaxGlobals, "globals") {
+		typ := globalType(r)
 		m.constExpr(r)
+		m.globals = append(m.globals, typ)
 	}
-	m.globals += n
 }
 
 // constExpr skips a constant expression and notes the function it refers to, if any.
@@ -229,7 +228,7 @@ func (m *module) constExpr(r *reader) {
 		case opF64Const:
 			r.skip(8)
 		case opGlobalGet:
-			if r.u32() >= uint32(m.globals) {
+			if r.u32() >= uint32(len(m.globals)) {
 				r.failAt(ErrMalformed, at, "a constant refers to a later global")
 			}
 		case opRefNull:

@@ -44,7 +44,8 @@ type specValue struct {
 type specCounts struct{ modules, refused, invalid, returns, traps, exhaustions int }
 
 var specOptions = Options{
-	MaxMemoryPages: 1 << 16, MaxTableElements: 1 << 27, MaxStack: 256 << 10, MaxLocals: 1 << 16, allowImports: true,
+	MaxMemoryPages: 1 << 16, MaxTableElements: 1 << 27, MaxStack: 256 << 10, MaxLocals: 1 << 16, MaxComplexity: 1 << 30,
+	MaxTotalComplexity: 1 << 30, allowImports: true,
 }
 
 func specDir(t *testing.T) string {
