@@ -185,7 +185,7 @@ func (e *emitter) giveStack(f *function) {
 const (
 	fillBytesShift    = 4     // bytes of memory.fill, copy and init to one unit of fuel, as a power of two
 	tableElementsUnit = 1     // units for one element of table.fill, copy, init and grow
-	growPageCost      = 16384 // units for one page of memory.grow
+	growPageCost      = 65536 // units for one page of memory.grow
 )
 
 // bulk charges an operation by the size on top of the stack, before it runs. A grow beyond the cap fails at once and is

@@ -83,8 +83,8 @@ type opcode struct {
 }
 
 const (
-	costCall     = 4  // a frame, spills, and the reload of what the engine cached
-	costIndirect = 8  // a call, a bounds check and a type check
+	costCall     = 8  // a frame, spills, and the reload of what the engine cached
+	costIndirect = 12 // a call, a bounds check and a type check
 	costImport   = 64 // the way out to Go and back
 	costSlow     = 8  // divisions, square roots, reference and table accesses
 	costBulk     = 32 // what a bulk operation costs however small it is
