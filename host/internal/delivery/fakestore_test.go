@@ -1,0 +1,351 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"eshost/host/event"
+	"eshost/host/store"
+)
+
+// fakeStore keeps the contracts of store.State in memory for one generation, and is strict about what
+// it is asked to do: what no correct caller would ask is an error of the test.
+type fakeStore struct {
+	t     testing.TB
+	fault func(call string) fault // nil: nothing fails
+
+	mu        sync.Mutex
+	log       *fakeLog
+	position  event.Position
+	epoch     int64
+	owner     string // "" when released
+	expired   bool   // the owner has not renewed: anybody may take over
+	dead      map[string]bool
+	docs      map[string]event.DocumentWrite
+	queues    map[string][]event.Position
+	sequences map[string]store.Sequence
+	condition store.Condition
+
+	hosts      map[int64]string // by epoch
+	applied    []applied
+	committing map[int64]int // by epoch
+	calls      map[string]int
+	late       sync.WaitGroup // commits that land after their caller was told that they failed
+}
+
+// applied is a commit that took effect.
+type applied struct {
+	store.Commit
+	host  string
+	began time.Time
+}
+
+// fault is what goes wrong with one call.
+type fault struct {
+	before time.Duration // how long it takes until it takes effect
+	after  time.Duration // and until it answers
+	kind   faultKind
+}
+
+type faultKind int
+
+const (
+	noFault      faultKind = iota
+	failsBefore            // an error, and nothing happened
+	failsAfter             // an error, but it happened
+	landsLate              // an error, and it happens some time later
+	leaseExpires           // it works, and the lease is free for others now
+)
+
+var errFake = errors.New("the database is away")
+
+func newFakeStore(t testing.TB, log *fakeLog) *fakeStore {
+	return &fakeStore{
+		t:          t,
+		log:        log,
+		dead:       make(map[string]bool),
+		docs:       make(map[string]event.DocumentWrite),
+		queues:     make(map[string][]event.Position),
+		sequences:  make(map[string]store.Sequence),
+		hosts:      make(map[int64]string),
+		committing: make(map[int64]int),
+		calls:      make(map[string]int),
+	}
+}
+
+// call runs one statement: with its delays, its fault, and never under a context that has ended.
+func (s *fakeStore) call(ctx context.Context, name string, do func() error) error {
+	var f fault
+	s.mu.Lock()
+	s.calls[name]++
+	if s.fault != nil {
+		f = s.fault(name)
+	}
+	s.mu.Unlock()
+	if !pause(ctx, f.before) {
+		return ctx.Err()
+	}
+	switch f.kind {
+	case failsBefore:
+		return errFake
+	case landsLate:
+		s.late.Go(func() {
+			time.Sleep(f.after)
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			_ = do() // nobody is there to hear of it
+		})
+		return errFake
+	}
+	s.mu.Lock()
+	err := do()
+	if f.kind == leaseExpires {
+		s.expired = true
+	}
+	s.mu.Unlock()
+	if !pause(ctx, f.after) && err == nil {
+		return ctx.Err() // it happened all the same
+	}
+	if f.kind == failsAfter && err == nil {
+		err = errFake
+	}
+	return err
+}
+
+func pause(ctx context.Context, d time.Duration) bool {
+	if d > 0 {
+		sleep(ctx, d)
+	}
+	return ctx.Err() == nil
+}
+
+func (s *fakeStore) Acquire(ctx context.Context, generation int64, hostID string) (l store.Lease, err error) {
+	err = s.call(ctx, "Acquire", func() error {
+		if s.dead[hostID] {
+			return errFake
+		}
+		if s.owner != "" && s.owner != hostID && !s.expired {
+			return &store.LeaseHeldError{Owner: store.Host{ID: s.owner, Name: s.owner}, ExpiresIn: time.Second}
+		}
+		s.epoch++
+		s.owner, s.expired = hostID, false
+		s.hosts[s.epoch] = hostID
+		l = store.Lease{Epoch: s.epoch, Position: s.position}
+		return nil
+	})
+	return l, err
+}
+
+func (s *fakeStore) Release(ctx context.Context, generation, epoch int64) error {
+	return s.call(ctx, "Release", func() error {
+		if epoch != s.epoch {
+			return store.ErrLeaseLost
+		}
+		s.owner = ""
+		return nil
+	})
+}
+
+func (s *fakeStore) SetCondition(ctx context.Context, generation, epoch int64, c store.Condition) error {
+	return s.call(ctx, "SetCondition", func() error {
+		if epoch != s.epoch || s.dead[s.owner] {
+			return store.ErrLeaseLost
+		}
+		if (c.State == store.Running) != (c.Reason == "") {
+			s.t.Errorf("condition %+v: a reason belongs to a plugin that stands still", c)
+		}
+		s.condition = c
+		return nil
+	})
+}
+
+func (s *fakeStore) Documents(ctx context.Context, generation int64, keys []store.DocumentKey) (docs []event.Document, err error) {
+	err = s.call(ctx, "Documents", func() error {
+		seen := make(map[store.DocumentKey]bool)
+		for _, k := range keys {
+			if seen[k] {
+				s.t.Errorf("document %v is asked for twice in one read", k)
+			}
+			seen[k] = true
+			if d, ok := s.docs[k.Collection+"\x00"+k.Key]; ok {
+				docs = append(docs, event.Document{Collection: k.Collection, Key: k.Key, Data: slices.Clone(d.Data)})
+			}
+		}
+		return nil
+	})
+	return docs, err
+}
+
+func (s *fakeStore) Scan(ctx context.Context, generation int64, o store.ScanOptions) (docs []event.Document, err error) {
+	err = s.call(ctx, "Scan", func() error {
+		if o.Limit < 1 {
+			s.t.Errorf("scan with limit %d", o.Limit)
+		}
+		for _, d := range s.docs {
+			if d.Collection == o.Collection && strings.HasPrefix(d.Key, o.Prefix) && d.Key > o.After {
+				docs = append(docs, event.Document{Collection: d.Collection, Key: d.Key, Data: slices.Clone(d.Data)})
+			}
+		}
+		slices.SortFunc(docs, func(a, b event.Document) int { return strings.Compare(a.Key, b.Key) })
+		docs = docs[:min(len(docs), o.Limit)]
+		return nil
+	})
+	return docs, err
+}
+
+func (s *fakeStore) Collections(ctx context.Context, generation int64) (names []string, err error) {
+	err = s.call(ctx, "Collections", func() error {
+		for _, d := range s.docs {
+			if !slices.Contains(names, d.Collection) {
+				names = append(names, d.Collection)
+			}
+		}
+		return nil
+	})
+	return names, err
+}
+
+func (s *fakeStore) Sequences(ctx context.Context, generation int64) (out []store.Sequence, err error) {
+	err = s.call(ctx, "Sequences", func() error {
+		for key, q := range s.sequences {
+			q.Waiting = len(s.queues[key])
+			out = append(out, q)
+		}
+		slices.SortFunc(out, func(a, b store.Sequence) int { return int(a.Position - b.Position) })
+		return nil
+	})
+	return out, err
+}
+
+func (s *fakeStore) Queued(ctx context.Context, generation int64, key string, limit int) (events []event.Event, err error) {
+	err = s.call(ctx, "Queued", func() error {
+		if limit < 1 {
+			s.t.Errorf("queued with limit %d", limit)
+		}
+		for _, p := range s.queues[key][:min(limit, len(s.queues[key]))] {
+			events = append(events, *s.log.at(p))
+		}
+		return nil
+	})
+	return events, err
+}
+
+// Commit applies everything or nothing.
+func (s *fakeStore) Commit(ctx context.Context, c store.Commit) error {
+	began := time.Now()
+	s.mu.Lock()
+	if s.committing[c.Epoch]++; s.committing[c.Epoch] > 1 {
+		s.t.Errorf("two commits at once under epoch %d", c.Epoch)
+	}
+	s.mu.Unlock()
+	defer func() { s.mu.Lock(); s.committing[c.Epoch]--; s.mu.Unlock() }()
+	return s.call(ctx, "Commit", func() error {
+		switch {
+		case s.dead[s.hosts[c.Epoch]]:
+			return errFake
+		case c.Epoch != s.epoch:
+			return store.ErrLeaseLost
+		case c.Expected != s.position:
+			return store.ErrCheckpointMoved
+		}
+		if err := s.log.refuses(c.Emitted); err != nil {
+			return err
+		}
+		if err := s.check(c); err != nil {
+			s.t.Errorf("commit %d to %d: %v", c.Expected, c.Position, err)
+			return err
+		}
+		s.apply(c)
+		s.applied = append(s.applied, applied{Commit: c, host: s.hosts[c.Epoch], began: began})
+		return nil
+	})
+}
+
+// check is what no correct commit does.
+func (s *fakeStore) check(c store.Commit) error {
+	seen := make(map[string]bool)
+	for _, d := range c.Documents {
+		id := d.Collection + "\x00" + d.Key
+		if seen[id] {
+			return fmt.Errorf("document %q is written twice", id)
+		}
+		seen[id] = true
+	}
+	if c.Position < c.Expected || c.Position > s.log.head() {
+		return fmt.Errorf("position %d is behind or beyond the log's end", c.Position)
+	}
+	if !slices.IsSortedFunc(c.Emitted, func(a, b event.Emitted) int { return int(a.Cause - b.Cause) }) {
+		return errors.New("emitted events are not in order of their causes")
+	}
+	for _, q := range c.Queue {
+		if s.log.at(q.Position) == nil || q.Position > c.Position {
+			return fmt.Errorf("event %d is queued, but is not there yet", q.Position)
+		}
+		if slices.Contains(s.queues[q.Key], q.Position) {
+			return fmt.Errorf("event %d is queued twice", q.Position)
+		}
+	}
+	for _, q := range c.Dequeue {
+		if !slices.Contains(s.queues[q.Key], q.Position) {
+			return fmt.Errorf("event %d of %q is taken from a queue where it is not", q.Position, q.Key)
+		}
+	}
+	return nil
+}
+
+func (s *fakeStore) apply(c store.Commit) {
+	s.position = c.Position
+	for _, d := range c.Documents {
+		if id := d.Collection + "\x00" + d.Key; d.Data == nil {
+			delete(s.docs, id)
+		} else {
+			s.docs[id] = d
+		}
+	}
+	s.log.emit(c.Emitted)
+	for _, q := range c.Queue {
+		s.queues[q.Key] = append(s.queues[q.Key], q.Position)
+		slices.Sort(s.queues[q.Key])
+	}
+	for _, q := range c.Dequeue {
+		s.queues[q.Key] = slices.DeleteFunc(s.queues[q.Key], func(p event.Position) bool { return p == q.Position })
+	}
+	for _, q := range c.Sequences {
+		if q.State == "" {
+			delete(s.sequences, q.Key)
+			continue
+		}
+		// A database keeps microseconds.
+		q.NextAttempt, q.Since = q.NextAttempt.Truncate(time.Microsecond), q.Since.Truncate(time.Microsecond)
+		s.sequences[q.Key] = q
+	}
+	s.checkSequences()
+}
+
+// checkSequences holds after every commit: a queue has a sequence, which names its first event.
+func (s *fakeStore) checkSequences() {
+	for key, queue := range s.queues {
+		q, ok := s.sequences[key]
+		switch {
+		case len(queue) == 0 && !ok:
+			delete(s.queues, key)
+		case !ok:
+			s.t.Errorf("events %v wait under %q without a sequence", queue, key)
+		case len(queue) == 0:
+			s.t.Errorf("sequence %q has no events", key)
+		case q.Position != queue[0]:
+			s.t.Errorf("sequence %q says that event %d failed, its first is %d", key, q.Position, queue[0])
+		}
+	}
+	for key := range s.sequences {
+		if len(s.queues[key]) == 0 {
+			s.t.Errorf("sequence %q has no events", key)
+		}
+	}
+}

@@ -1,0 +1,251 @@
+package delivery
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"eshost/host/event"
+	"eshost/host/store"
+)
+
+var (
+	seedFlag  = flag.Uint64("seed", 0, "run only this seed of the random test")
+	seedsFlag = flag.Int("seeds", 150, "how many seeds the random test runs")
+)
+
+// TestRandom lets runners with random options live and die on a store where anything may fail, and
+// holds every commit they make to the model.
+func TestRandom(t *testing.T) {
+	if *seedFlag != 0 {
+		runSeed(t, *seedFlag)
+		return
+	}
+	for seed := range uint64(*seedsFlag) {
+		t.Run(fmt.Sprintf("seed=%d", seed+1), func(t *testing.T) { t.Parallel(); runSeed(t, seed+1) })
+	}
+}
+
+func runSeed(t *testing.T, seed uint64) {
+	synctest.Test(t, func(t *testing.T) {
+		sc := newScenario(t, seed)
+		sc.run()
+		if t.Failed() {
+			t.Logf("again: go test -run TestRandom ./host/internal/delivery -args -seed=%d", seed)
+		}
+	})
+}
+
+// scenario is one seed's world.
+type scenario struct {
+	t       testing.TB
+	seed    uint64
+	r       *rand.Rand
+	log     *fakeLog
+	store   *fakeStore
+	script  script
+	filter  event.Filter
+	ways    map[string]*way // by host
+	modules []*scriptModule
+	written int
+
+	mu      sync.Mutex // guards trouble
+	trouble *rand.Rand
+	rate    float64 // of calls that fail
+	slow    time.Duration
+}
+
+func newScenario(t testing.TB, seed uint64) *scenario {
+	r := dice(seed, "scenario")
+	sc := &scenario{t: t, seed: seed, r: r, log: newFakeLog(), ways: make(map[string]*way), trouble: dice(seed, "trouble")}
+	sc.store = newFakeStore(t, sc.log)
+	sc.script = script{
+		seed:   seed,
+		steps:  1 + r.IntN(5),
+		keys:   1 + r.IntN(30),
+		shared: pick(r, 0, 0.01, 0.1, 0.5),
+		fails:  pick(r, 0, 0.01, 0.05, 0.3),
+		scans:  pick(r, 0, 0, 0.02, 0.2),
+		emits:  pick(r, 0, 0.1),
+	}
+	if r.IntN(2) == 0 {
+		sc.filter.Types = []string{"Done", "Echo"}
+	}
+	sc.rate, sc.slow = pick(r, 0, 0.002, 0.02, 0.1), pick(r, 0, 100*time.Microsecond, 5*time.Millisecond)
+	return sc
+}
+
+func pick[T any](r *rand.Rand, from ...T) T { return from[r.IntN(len(from))] }
+
+func (sc *scenario) run() {
+	holes := dice(sc.seed, "holes") // the log's lock guards them
+	sc.log.hole = func() int { return max(0, holes.IntN(6)-3) }
+	sc.write(sc.r.IntN(300))
+	sc.store.fault = sc.fault
+	for life := range 1 + sc.r.IntN(4) {
+		if sc.r.IntN(2) == 0 {
+			sc.script.version++ // a new module
+		}
+		sc.live(life)
+	}
+	sc.settle()
+	sc.store.late.Wait()
+	sc.verify()
+}
+
+// write appends events of random streams.
+func (sc *scenario) write(n int) {
+	streams := 1 + sc.r.IntN(20)
+	for range n {
+		sc.written++
+		id := fmt.Sprintf("e%d", sc.written)
+		sc.log.append(event.Event{
+			ID: id, Stream: fmt.Sprintf("s%d", sc.r.IntN(streams)), Type: pick(sc.r, "Done", "Done", "Seen"),
+			Metadata: fmt.Appendf(nil, `{"tenant":"t%d"}`, sc.r.IntN(4)),
+		})
+	}
+}
+
+// fault decides what goes wrong with a call.
+func (sc *scenario) fault(call string) fault {
+	sc.mu.Lock()
+	defer sc.mu.Unlock()
+	f := fault{}
+	if sc.slow > 0 && sc.trouble.IntN(3) == 0 {
+		f.before, f.after = time.Duration(sc.trouble.Int64N(int64(sc.slow))), time.Duration(sc.trouble.Int64N(int64(sc.slow)))
+	}
+	if sc.trouble.Float64() >= sc.rate {
+		return f
+	}
+	f.kind = pick(sc.trouble, failsBefore, failsBefore, failsAfter, landsLate, leaseExpires)
+	if f.kind == landsLate && call != "Commit" {
+		f.kind = failsAfter // of a read or a lease nobody hears the late answer
+	}
+	return f
+}
+
+// live runs one or two hosts for a while.
+func (sc *scenario) live(life int) {
+	var hosts []func()
+	for i := range 1 + sc.r.IntN(2) {
+		hosts = append(hosts, sc.start(fmt.Sprintf("host%d.%d", life, i)))
+	}
+	for range sc.r.IntN(6) {
+		time.Sleep(time.Duration(sc.r.Int64N(int64(3 * time.Second))))
+		sc.write(sc.r.IntN(100))
+		if sc.r.IntN(3) == 0 {
+			sc.store.mu.Lock()
+			sc.store.expired = true
+			sc.store.mu.Unlock()
+		}
+	}
+	for _, stop := range hosts {
+		stop()
+	}
+}
+
+// start starts a host and returns what stops it, gently or not.
+func (sc *scenario) start(name string) (stop func()) {
+	r := dice(sc.seed, name)
+	o := Options{
+		Plugin:        "p",
+		Generation:    1,
+		HostID:        name,
+		Order:         ByStream,
+		Lanes:         1 + r.IntN(8),
+		LaneWork:      1,
+		MaxBatch:      pick(r, 1, 2, 7, 100, 1000),
+		MaxBatchBytes: pick(r, 1, 1000, 10_000, 1<<20, 16<<20),
+		Attempts:      1 + r.IntN(6),
+		FirstBackoff:  pick(r, time.Millisecond, 100*time.Millisecond),
+		MaxBackoff:    pick(r, time.Second, 10*time.Second),
+		MaxParked:     pick(r, 1, 3, 50, 10_000),
+		CacheBytes:    pick(r, 1, 1000, 100_000, 32<<20),
+		Grace:         pick(r, time.Nanosecond, time.Millisecond, 10*time.Second),
+	}
+	s := sc.script
+	m := &scriptModule{t: sc.t, s: &s, at: name, slow: pick(r, 1000, time.Millisecond, 10*time.Millisecond), spends: pick(r, 0, 0.1), startFails: pick(r, 0, 0, 0.2)}
+	sc.modules = append(sc.modules, m)
+	feed := &fakeFeed{log: sc.log, filter: sc.filter, fault: sc.fault, cut: func(limit int) int { return 1 + r.IntN(limit) }}
+	runner := NewRunner(sc.store, feed, m, o)
+	sc.ways[name] = &way{Options: runner.o, script: &s}
+	ctx, cancel := context.WithCancel(sc.t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); runner.Run(ctx) }()
+	return func() {
+		if sc.r.IntN(2) == 0 { // the process dies: nothing of it reaches the store from now on
+			sc.store.mu.Lock()
+			sc.store.dead[name], sc.store.expired = true, true
+			sc.store.mu.Unlock()
+		}
+		cancel()
+		<-done
+		sc.store.mu.Lock()
+		sc.store.expired = true
+		sc.store.mu.Unlock()
+	}
+}
+
+// settle lets a sound host on a sound store get as far as it can, and then one with a module that
+// can handle everything: now nothing may be left.
+func (sc *scenario) settle() {
+	sc.rate = 0
+	stop := sc.start("patient")
+	st := sc.store
+	var waiting int
+	stuck := func() bool {
+		st.mu.Lock()
+		defer st.mu.Unlock()
+		waiting = 0
+		for key, q := range st.sequences {
+			if q.State == store.Retrying {
+				return false
+			}
+			waiting += len(st.queues[key])
+		}
+		return st.position == sc.log.head() || waiting >= sc.ways["patient"].MaxParked
+	}
+	if !eventually(time.Hour, stuck) {
+		sc.t.Errorf("the host stands still at %d of %d with sequences %v", st.position, sc.log.head(), st.sequences)
+	}
+	stop()
+	sc.script.version++
+	sc.script.fails = 0
+	stop = sc.start("mended")
+	mended := func() bool {
+		st.mu.Lock()
+		defer st.mu.Unlock()
+		return st.position == sc.log.head() && len(st.sequences) == 0
+	}
+	if !eventually(time.Hour, mended) {
+		sc.t.Errorf("the mended module stands still at %d of %d with sequences %v", st.position, sc.log.head(), st.sequences)
+	}
+	stop()
+}
+
+func (sc *scenario) verify() {
+	m := newModel(sc.t, sc.log, sc.filter)
+	for i := range sc.store.applied {
+		c := &sc.store.applied[i]
+		m.follow(c, sc.ways[c.host])
+		if sc.t.Failed() {
+			sc.t.Logf("by %+v, script %+v", sc.ways[c.host].Options, *sc.ways[c.host].script)
+			return
+		}
+	}
+	for _, e := range sc.log.between(0, m.position, sc.filter) {
+		if n := m.handled[e.Position]; n != 1 {
+			sc.t.Errorf("event %d was applied %d times", e.Position, n)
+		}
+	}
+	for _, mod := range sc.modules {
+		if n := mod.open.Load(); n != 0 {
+			sc.t.Errorf("%d instances of %s were never closed", n, mod.at)
+		}
+	}
+}
