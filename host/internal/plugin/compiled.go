@@ -44,12 +44,9 @@ func (e *Engine) acquire(ctx context.Context, wasm []byte, memoryPages uint32) (
 		if mine {
 			c.err = e.build(ctx, c, wasm)
 			close(c.ready)
-		}
-		select {
-		case <-c.ready:
-		case <-ctx.Done():
+		} else if err := c.wait(ctx); err != nil {
 			e.release(c)
-			return nil, ctx.Err()
+			return nil, err
 		}
 		if c.err == nil {
 			return c, nil
@@ -59,6 +56,15 @@ func (e *Engine) acquire(ctx context.Context, wasm []byte, memoryPages uint32) (
 			return nil, c.err
 		}
 		// Whoever was compiling gave up; that is no verdict on the module.
+	}
+}
+
+func (c *compiled) wait(ctx context.Context) error {
+	select {
+	case <-c.ready:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 
@@ -106,7 +112,13 @@ func (e *Engine) release(c *compiled) {
 	}
 }
 
-func (e *Engine) build(ctx context.Context, c *compiled, wasm []byte) error {
+func (e *Engine) build(ctx context.Context, c *compiled, wasm []byte) (err error) {
+	// Invariant 6: a module that finds a mistake in a parser or compiler is refused, it does not end the host.
+	defer func() {
+		if r := recover(); r != nil {
+			err = refuse(ErrNotModule, "this is a mistake in the host: please report it, with the module", "the module could not be read: panic: %v", r)
+		}
+	}()
 	if err := checkHeader(wasm); err != nil {
 		return err
 	}
@@ -116,6 +128,9 @@ func (e *Engine) build(ctx context.Context, c *compiled, wasm []byte) error {
 	}
 	manifest, err := readManifest(wasm)
 	if err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
 		return err
 	}
 	if c.code, c.runtime, err = e.runtimes.compile(ctx, metered); err != nil {

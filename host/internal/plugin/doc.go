@@ -9,19 +9,19 @@
 //
 // The life of an instance:
 //
-//	            NewInstance
-//	                 │ start function, _initialize, eshost_init, eshost_inbox
-//	                 │ (InitTime; no effects)
-//	   at fault      ▼
-//	   ◄────────── ready ◄───────────────────────────────┐
-//	 *Error          │ Handle                            │
-//	                 ▼                                   │
-//	              running ── ok, retry, reject ──────────┘
-//	                 │
-//	                 ├── trap, budget, protocol: an *event.Failure
-//	                 ├── an Effects method failed, ctx ended: the host's error
-//	                 ▼
-//	               spent ── Close ──► closed
+//	           NewInstance
+//	                │ start function, _initialize, eshost_init, eshost_inbox
+//	                │ (InitTime; no effects)
+//	  at fault      ▼
+//	  ◄────────── ready ◄───────────────────────────────┐
+//	*Error          │ Handle                            │
+//	                ▼                                   │
+//	             running ── ok, retry, reject ──────────┘
+//	                │
+//	                ├── trap, budget, protocol: an *event.Failure
+//	                ├── an Effects method failed, ctx ended: the host's error
+//	                ▼
+//	              spent ── Close ──► closed
 //
 // An instance that was stopped or trapped in the middle of a function has its memory in any state, so it is spent: it
 // answers ErrSpent and its owner makes another.

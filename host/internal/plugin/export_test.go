@@ -1,6 +1,13 @@
 package plugin
 
-import "github.com/tetratelabs/wazero/api"
+import (
+	"context"
+	"log/slog"
+
+	"github.com/tetratelabs/wazero/api"
+
+	"eshost/host/event"
+)
 
 // Memory is the guest's memory, to look at what a call has left there.
 func (in *Instance) Memory() api.Memory { return in.mem }
@@ -36,3 +43,9 @@ var (
 	NewGuestLog  = newGuestLog
 	Signature    = signature
 )
+
+func (l *guestLog) Line(ctx context.Context, level slog.Level, position event.Position, text []byte) {
+	l.line(ctx, level, position, text)
+}
+
+func (l *guestLog) Close() { l.close() }

@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"bytes"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -48,9 +49,10 @@ func (in *Instance) trapped(cause error) *event.Failure {
 	return f
 }
 
-// memoryFull reports that not even one more page is left, which is why most guests trap then.
+// memoryFull reports that the guest's runtime said so, or that not even one more page is left.
 func (in *Instance) memoryFull() bool {
-	return in.mem != nil && uint64(in.mem.Size())+pageSize > in.module.code.info.MaxMemory
+	return bytes.Contains(in.output.crash, []byte("out of memory")) ||
+		in.mem != nil && uint64(in.mem.Size())+pageSize > in.module.code.info.MaxMemory
 }
 
 // trace lists the functions that were running, innermost first: as the guest's own runtime printed them, which has the

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"runtime"
 	"time"
 
 	"github.com/tetratelabs/wazero/api"
@@ -233,13 +232,12 @@ func (in *Instance) settle(cause error) error {
 	in.spent = true
 	in.output.flush(in)
 	var failure *event.Failure
-	var crash runtime.Error
 	switch stopped := in.job.stopped; {
 	case errors.As(stopped, &failure):
 		return &event.Failure{Kind: failure.Kind, Message: failure.Message, Stack: in.trace(cause)}
 	case stopped != nil:
 		return stopped
-	case in.job.inEffects && errors.As(cause, &crash):
+	case in.job.inEffects:
 		return fmt.Errorf("the host panicked: %w", cause)
 	}
 	return in.trapped(cause)

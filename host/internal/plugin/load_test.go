@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"eshost/host/event"
 	"eshost/host/internal/plugin"
@@ -157,7 +158,11 @@ func TestStartFails(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			want := expectation(t, source)
-			m := load(t, e, "start/"+name, plugin.Spec{Limits: plugin.Limits{InitTime: 50e6}})
+			limit := time.Minute
+			if strings.Contains(want["error"], "time limit") {
+				limit = 30 * time.Millisecond
+			}
+			m := load(t, e, "start/"+name, plugin.Spec{Limits: plugin.Limits{InitTime: limit}})
 			in, err := m.NewInstance(t.Context())
 			if in != nil {
 				t.Fatal("there is an instance")

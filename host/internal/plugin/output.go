@@ -124,7 +124,7 @@ func (o *output) frames(yield func(name, place string) bool) {
 		if at := bytes.LastIndexByte(name, '('); at > 0 {
 			name = name[:at]
 		}
-		place, _, _ = bytes.Cut(place, []byte(" +0x"))
+		place, _, _ = bytes.Cut(place, []byte(" ")) // what follows are addresses
 		if at := bytes.LastIndexByte(place, '/'); at >= 0 {
 			place = place[at+1:]
 		}

@@ -10,10 +10,10 @@ import (
 	"eshost/host/event"
 )
 
-// The part of WASI preview 1 that makes sense here is small: no files, no network, no arguments, no environment. wazero's
-// own implementation is not used, because a guest can hurt the host with it: fd_renumber(1, 1<<31-1) makes it allocate
-// 17 GB, poll_oneoff with 1<<31 subscriptions reads out of range, and fd_write can be made to write the same megabytes four
-// million times in one call, which no fuel interrupts.
+// The part of WASI preview 1 that makes sense here is small: no files, no network, no arguments, no environment. It is not
+// wazero's own because that does as much work in one call as memory has room to ask for: fd_write with four million
+// buffers, or poll_oneoff with 700,000 subscriptions, takes 50 ms in which no fuel is burned, so that a loop of them would
+// run minutes past its time limit. Here every call's work is bounded or charged.
 
 const wasiModule = "wasi_snapshot_preview1"
 
