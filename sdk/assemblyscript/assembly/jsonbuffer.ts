@@ -1,0 +1,149 @@
+import * as arena from "./arena";
+import * as utf8 from "./utf8";
+import { Bytes, view } from "./bytes";
+import { writeDecimal } from "./decimal";
+
+/** Room for a new text, in bytes. */
+const ROOM: usize = 256;
+
+/** The JSON text of an object or array that is being written: an opening bracket and what follows it. */
+@final
+@unmanaged
+export class JsonBuffer {
+  private from: usize;
+  private to: usize;
+  private limit: usize; // where the room ends
+  private stamp: u32;
+
+  static begin(bracket: u32): JsonBuffer {
+    const buffer = changetype<JsonBuffer>(arena.alloc(offsetof<JsonBuffer>()));
+    const from = arena.alloc(ROOM);
+    store<u8>(from, bracket);
+    buffer.from = from;
+    buffer.to = from + 1;
+    buffer.limit = from + ROOM;
+    buffer.stamp = arena.serial;
+    return buffer;
+  }
+
+  /** The text with its closing bracket. The bracket is in the way of nothing: what is written next replaces it. */
+  closed(bracket: u32): Bytes {
+    store<u8>(this.reserve(1), bracket);
+    return view(this.from, <i32>(this.to - this.from) + 1);
+  }
+
+  /** The comma before every element but the first. */
+  comma(): void {
+    if (this.to > this.from + 1) this.byte(0x2c);
+  }
+
+  byte(byte: u32): void {
+    store<u8>(this.reserve(1), byte);
+    this.to++;
+  }
+
+  /** A value of any type that JSON has a form for. */
+  value<T>(value: T): void {
+    if (isReference<T>()) {
+      if (isNullable<T>() && changetype<usize>(value) == 0) this.letters("null");
+      else if (isString<T>()) this.string(changetype<string>(value));
+      // @ts-ignore: T is a JsonObject, a JsonArray or a Json, or this is the compile error that says it is not
+      else if (isNullable<T>()) value!.writeTo(this);
+      // @ts-ignore
+      else value.writeTo(this);
+    } else if (isBoolean<T>()) {
+      this.letters(value ? "true" : "false");
+    } else if (isFloat<T>()) {
+      this.float(<f64>value);
+    } else if (isSigned<T>()) {
+      const negative = <i64>value < 0;
+      this.integer(negative ? -(<u64>value) : <u64>value, negative);
+    } else if (sizeof<T>() == sizeof<usize>() && nameof<T>() == "usize") {
+      this.letters("null"); // the type of a bare null
+    } else {
+      this.integer(<u64>value, false);
+    }
+  }
+
+  /** Another JSON text, as it stands. */
+  bytes(bytes: Bytes): void {
+    const length = bytes.length;
+    memory.copy(this.reserve(length), bytes.start, length);
+    this.to += length;
+  }
+
+  /** A string in quotes. Only what JSON demands is escaped. */
+  string(text: string): void {
+    let out = this.reserve(<usize>text.length * 6 + 2);
+    store<u8>(out++, 0x22);
+    let p = changetype<usize>(text);
+    const end = p + ((<usize>text.length) << 1);
+    while (p < end) {
+      const unit = <u32>load<u16>(p);
+      p += 2;
+      if (unit < 0x80) {
+        if (unit >= 0x20 && unit != 0x22 && unit != 0x5c) store<u8>(out++, unit);
+        else out = escape(unit, out);
+      } else if ((unit & 0xf800) != 0xd800) {
+        out = utf8.encodeCode(unit, out);
+      } else {
+        const low = p < end ? <u32>load<u16>(p) : 0;
+        const isPair = unit < 0xdc00 && (low & 0xfc00) == 0xdc00;
+        if (isPair) p += 2;
+        out = utf8.encodeCode(isPair ? 0x10000 + ((unit & 0x3ff) << 10) + (low & 0x3ff) : 0xfffd, out);
+      }
+    }
+    store<u8>(out++, 0x22);
+    this.to = out;
+  }
+
+  private integer(size: u64, negative: bool): void {
+    let out = this.reserve(21);
+    if (negative) store<u8>(out++, 0x2d);
+    this.to = writeDecimal(size, out);
+  }
+
+  /** The shortest usual form, as JavaScript writes it: 0.1, 5, 1e+21. */
+  private float(value: f64): void {
+    if (!isFinite(value)) throw new RangeError(value.toString() + " has no form in JSON");
+    const text = value.toString();
+    this.letters(text.endsWith(".0") ? text.substring(0, text.length - 2) : text);
+  }
+
+  private letters(ascii: string): void {
+    this.to = utf8.encodeTo(ascii, this.reserve(<usize>ascii.length * 3));
+  }
+
+  private reserve(size: usize): usize {
+    arena.assertFresh(this.stamp);
+    if (this.limit - this.to < size) {
+      const used = this.to - this.from;
+      const room = max((this.limit - this.from) * 2, used + size);
+      const from = arena.alloc(room);
+      memory.copy(from, this.from, used);
+      this.from = from;
+      this.to = from + used;
+      this.limit = from + room;
+    }
+    return this.to;
+  }
+}
+
+/** Writes the escape of a quote, a backslash or a control character and returns its end. */
+function escape(unit: u32, out: usize): usize {
+  let letter = unit;
+  if (unit == 0x0a) letter = 0x6e;
+  else if (unit == 0x0d) letter = 0x72;
+  else if (unit == 0x09) letter = 0x74;
+  else if (unit == 0x08) letter = 0x62;
+  else if (unit == 0x0c) letter = 0x66;
+  store<u8>(out, 0x5c);
+  if (letter >= 0x20) {
+    store<u8>(out, letter, 1);
+    return out + 2;
+  }
+  store<u32>(out, 0x30303075, 1); // u000
+  store<u8>(out, 0x30 + (unit >> 4), 4);
+  store<u8>(out, (unit & 15) + ((unit & 15) < 10 ? 0x30 : 0x57), 5);
+  return out + 6;
+}

@@ -1,0 +1,38 @@
+// Runs inside asc: writes the plugin's manifest.json, when there is one, into the module's section eshost.manifest.
+
+const KEYS = { name: "string", version: "string", events: "strings", collections: "strings" };
+
+export default class Manifest {
+  async afterCompile(module) {
+    const text = await this.readFile("manifest.json", this.baseDir);
+    if (text == null) return;
+    const manifest = check(text);
+    module.addCustomSection("eshost.manifest", new TextEncoder().encode(JSON.stringify(manifest)));
+  }
+}
+
+function check(text) {
+  let manifest;
+  try {
+    manifest = JSON.parse(text);
+  } catch (error) {
+    throw new Error(`manifest.json: ${error.message}`);
+  }
+  if (!isObject(manifest)) throw new Error("manifest.json: it should be a JSON object");
+  for (const [key, value] of Object.entries(manifest)) {
+    const kind = KEYS[key];
+    if (!kind) throw new Error(`manifest.json: unknown key "${key}"; there are ${Object.keys(KEYS).join(", ")}`);
+    const fits = kind === "string" ? isString(value) : Array.isArray(value) && value.every(isString);
+    if (!fits)
+      throw new Error(`manifest.json: "${key}" should be ${kind === "string" ? "a string" : "a list of strings"}`);
+  }
+  return manifest;
+}
+
+function isObject(value) {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function isString(value) {
+  return typeof value === "string";
+}
