@@ -159,7 +159,7 @@ func (t *table) close() {
 		if slices.Contains(t.known, name) {
 			continue
 		}
-		if near := nearest(name, t.known); near != "" {
+		if near := Nearest(name, t.known); near != "" {
 			t.mistake(name, "unknown key, did you mean %q?", near)
 		} else {
 			slices.Sort(t.known)
@@ -168,8 +168,8 @@ func (t *table) close() {
 	}
 }
 
-// nearest returns the word that name is most likely a slip of, or "".
-func nearest(name string, words []string) string {
+// Nearest returns the word that name is most likely a slip of, or "".
+func Nearest(name string, words []string) string {
 	best, least := "", 1+min(2, len(name)/2)
 	for _, w := range words {
 		if d := editDistance(strings.ToLower(name), w); d < least {
