@@ -101,7 +101,7 @@ func scanOrder(t *testing.T, db *database) {
 	o := own(t, s, "p")
 	o.commit(t, 1, func(c *store.Commit) {
 		for _, k := range scanKeys {
-			c.Documents = append(c.Documents, set("c", k, strconv.Quote("of "+k), 1), set("d", k, `0`, 1))
+			c.Documents = append(c.Documents, set("c", k, `0`, 1), set("d", k, `0`, 1))
 		}
 	})
 	want := slices.Clone(scanKeys)
