@@ -122,21 +122,21 @@ func TestRecursionOverflows(t *testing.T) {
 // down(n) calls itself n times and leaves in a different way at each level.
 func down() testModule {
 	exits := func(k int32, leave ...byte) []byte {
-		return cat(op(opLocalGet, 0), i32c(3), op(0x71), i32c(k), op(0x46, opIf, 0x40), i32c(1), i32c(2), leave, op(opEnd))
+		return cat(op(opLocalGet, 0), i32c(3), op(0x71), i32c(k), op(0x46, opIf, 0x40), i32c(1), i32c(10+k), leave, op(opEnd))
 	}
 	return testModule{funcs: []testFunc{{
 		export: "run", params: []byte{i32}, results: []byte{i32, i32},
 		body: cat(op(opLocalGet, 0, opIf, 0x40, opLocalGet, 0), i32c(1), op(0x6b), call(0), op(0x1a, 0x1a, opEnd),
-			exits(0, opReturn), exits(1, opBr, 1), exits(2, opI32Const, 0, opBrTable, 1, 1, 1), i32c(1), i32c(2)),
+			exits(0, opReturn), exits(1, opBr, 1), exits(2, opI32Const, 0, opBrTable, 1, 1, 1), i32c(1), i32c(13)),
 	}}}
 }
 
 func TestDeepRecursionWithinTheLimit(t *testing.T) {
 	mod := start(t, &ledger{slice: ample, budget: ample}, Options{}, down().bytes())
 	run := mod.ExportedFunction("run")
-	for range 50 { // an exit that keeps its frame's budget would add up to an overflow
-		got, err := run.Call(ctx, 20_000)
-		if err != nil || !slices.Equal(got, []uint64{1, 2}) {
+	for i := range uint64(50) { // an exit that keeps its frame's budget would add up to an overflow
+		got, err := run.Call(ctx, 20_000+i)
+		if err != nil || !slices.Equal(got, []uint64{1, 10 + i&3}) {
 			t.Fatalf("got %v, %v", got, err)
 		}
 	}
