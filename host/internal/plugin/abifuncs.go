@@ -257,5 +257,15 @@ func (in *Instance) countWrite(size int) abi.Errno {
 	return 0
 }
 
-// validName accepts what every database stores as text and compares alike.
-func validName(b []byte) bool { return utf8.Valid(b) && bytes.IndexByte(b, 0) < 0 }
+// validName accepts what every database stores as text and compares alike: UTF-8 without zero bytes.
+func validName(b []byte) bool {
+	for i, c := range b {
+		if c >= utf8.RuneSelf {
+			return utf8.Valid(b[i:]) && bytes.IndexByte(b[i:], 0) < 0
+		}
+		if c == 0 {
+			return false
+		}
+	}
+	return true
+}

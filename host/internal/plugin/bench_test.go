@@ -12,7 +12,7 @@ import (
 func BenchmarkHandle(b *testing.B) {
 	in := start(b, "empty", plugin.EngineOptions{}, plugin.Spec{})
 	e := newEvent(`{"account": "account-1", "amount": 1250, "currency": "EUR", "reference": "7b0e6a52-90a1-4b56-8a3c"}`)
-	benchmarkHandle(b, in, e)
+	benchmarkHandle(b, in, e, new(constant))
 }
 
 // BenchmarkHostCall makes a thousand calls an event.
@@ -20,7 +20,7 @@ func BenchmarkHostCall(b *testing.B) {
 	in := start(b, "empty", plugin.EngineOptions{}, plugin.Spec{})
 	e := newEvent("{}")
 	e.Version = 1000
-	benchmarkHandle(b, in, e)
+	benchmarkHandle(b, in, e, new(constant))
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/1000, "ns/call")
 }
 
@@ -31,14 +31,14 @@ func BenchmarkStateGet(b *testing.B) {
 	for range 100 {
 		s.call(callGet, "accounts", "account-1", buffer{free, 100})
 	}
-	benchmarkHandle(b, in, s.event(0))
+	benchmarkHandle(b, in, s.event(0), &constant{value: []byte(`{"balance":1250,"count":3}`)})
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/100, "ns/call")
 }
 
 // BenchmarkSpin burns about seven million units of fuel an event.
 func BenchmarkSpin(b *testing.B) {
 	in := start(b, "behave", plugin.EngineOptions{}, plugin.Spec{Limits: plugin.Limits{Time: 1e12}})
-	benchmarkHandle(b, in, newEvent("w"))
+	benchmarkHandle(b, in, newEvent("w"), new(constant))
 	b.ReportMetric(float64(in.FuelUsed())*float64(b.N)/float64(b.Elapsed().Milliseconds()), "fuel/ms")
 }
 
@@ -56,17 +56,20 @@ func BenchmarkNewInstance(b *testing.B) {
 	}
 }
 
-// constant is an Effects that has one document.
-type constant struct{ memory }
-
-func (*constant) Get(context.Context, []byte, []byte) ([]byte, bool, error) {
-	return document, true, nil
+// constant is an Effects that has one document and takes any.
+type constant struct {
+	memory
+	value []byte
 }
 
-var document = []byte(`{"balance":1250,"count":3}`)
+func (c *constant) Get(context.Context, []byte, []byte) ([]byte, bool, error) {
+	return c.value, true, nil
+}
 
-func benchmarkHandle(b *testing.B, in *plugin.Instance, e *event.Event) {
-	fx := new(constant)
+func (*constant) Set([]byte, []byte, []byte) error { return nil }
+
+func benchmarkHandle(b *testing.B, in *plugin.Instance, e *event.Event, fx plugin.Effects) {
+	b.Helper()
 	b.ReportAllocs()
 	for b.Loop() {
 		if err := in.Handle(b.Context(), e, 1, fx); err != nil {

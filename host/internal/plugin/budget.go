@@ -15,6 +15,9 @@ import (
 const (
 	sliceTime = time.Millisecond // what a slice should take at most
 	minSlice  = 10_000           // fuel; below that looking at the clock costs more than it tells
+	// longestSlice is what a slice counts for at most. No guest can make one last longer; what does is a machine too busy
+	// to run the host, and events must not fail of that.
+	longestSlice = 5 * time.Millisecond
 )
 
 // budget is what a guest may still use. Its clock stands still while the host works for the guest.
@@ -28,9 +31,8 @@ type budget struct {
 	granted int64         // fuel handed out since begin
 	used    int64         // fuel used by the last call
 	running bool          // the clock has been started
-	began   time.Duration // when
-	away    time.Duration // how long of it the guest was not running
-	mark    time.Duration // when the current slice began, likewise moved
+	spent   time.Duration // what the slices before this one have taken
+	mark    time.Duration // when this slice began, moved by the time the guest was not running
 }
 
 // newBudget is the budget of a start, with no fuel handed out yet.
@@ -46,19 +48,19 @@ func (b *budget) end(left int64) { b.used = b.granted - left }
 
 // next ends a slice. It reports false when the time is over, else how much fuel there is now.
 func (b *budget) next(left int64) (fuel int64, ok bool) {
-	now := b.engine.now()
 	if b.running {
-		b.fit(now - b.mark)
+		slices := 1 + max(0, -left)/b.engine.opts.Slice // a charge for a large operation may be many at once
+		took := min(b.engine.now()-b.mark, time.Duration(slices)*longestSlice)
+		b.spent += took
+		b.fit(took / time.Duration(slices))
 	} else {
-		b.running, b.began, b.away = true, now, 0
+		b.running, b.spent = true, 0
 	}
-	if now-b.began-b.away > b.limit {
+	if b.spent > b.limit {
 		return 0, false
 	}
 	runtime.Gosched() // other goroutines' latency comes before a long event's
 	b.mark = b.engine.now()
-	b.away += b.mark - now
-	// A charge for a large operation may exceed a slice; what it went below zero has been used.
 	b.granted += b.slice - left
 	return b.slice, true
 }
@@ -67,7 +69,7 @@ func (b *budget) next(left int64) (fuel int64, ok bool) {
 func (b *budget) fit(took time.Duration) {
 	switch {
 	case took > sliceTime:
-		b.slice = max(minSlice, b.slice/4, b.slice*int64(sliceTime)/int64(took))
+		b.slice = max(minSlice, b.slice*int64(sliceTime)/int64(took))
 	case b.slice < b.engine.opts.Slice:
 		b.slice = min(b.engine.opts.Slice, b.slice+b.slice/4)
 	}
@@ -82,12 +84,9 @@ func (b *budget) leave() time.Duration {
 }
 
 func (b *budget) enter(left time.Duration) {
-	if !b.running {
-		return
+	if b.running {
+		b.mark += b.engine.now() - left
 	}
-	d := b.engine.now() - left
-	b.away += d
-	b.mark += d
 }
 
 func meterFuncs(m Meter) []hostFunc {

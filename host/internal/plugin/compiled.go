@@ -84,18 +84,48 @@ func (e *Engine) entry(key compiledKey) (c *compiled, mine bool, err error) {
 	return c, !ok, nil
 }
 
-// retain adds a reference to one that the caller knows to be held.
-func (e *Engine) retain(c *compiled) {
+// retire gives up a module's own reference. It reports false when that has been done.
+func (e *Engine) retire(m *Module) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	c.refs++
+	if m.closed {
+		return false
+	}
+	m.closed = true
+	e.drop(m.code)
+	return true
 }
 
-// release drops a reference. With the last one the machine code goes; a failed entry goes at once, so that the next
-// load tries again.
+// admit counts a new instance of a module, which keeps the module's code.
+func (e *Engine) admit(m *Module) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed || m.closed {
+		return errors.New("the module is closed")
+	}
+	m.code.refs++
+	e.instances++
+	return nil
+}
+
+// dismiss forgets an instance.
+func (e *Engine) dismiss(m *Module) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.instances--
+	e.drop(m.code)
+}
+
+// release drops a reference.
 func (e *Engine) release(c *compiled) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.drop(c)
+}
+
+// drop drops a reference; e.mu is held. With the last one the machine code goes. A failed entry goes at once, so that the
+// next load tries again.
+func (e *Engine) drop(c *compiled) {
 	c.refs--
 	failed := false
 	select {

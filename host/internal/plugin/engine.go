@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/tetratelabs/wazero"
@@ -63,12 +62,12 @@ type Engine struct {
 	start  time.Time
 	config wazero.ModuleConfig // of every instance
 
-	runtimes  *runtimes
-	instances atomic.Int64 // open ones
+	runtimes *runtimes
 
-	mu       sync.Mutex
-	compiled map[compiledKey]*compiled
-	closed   bool
+	mu        sync.Mutex
+	compiled  map[compiledKey]*compiled
+	instances int // open ones
+	closed    bool
 }
 
 // NewEngine makes an engine. It fails with ErrCacheDir when the cache's folder cannot be trusted.
@@ -98,8 +97,8 @@ func (e *Engine) Close(ctx context.Context) error {
 	if e.closed {
 		return nil
 	}
-	if n := e.instances.Load(); n > 0 {
-		return fmt.Errorf("close engine: %d instances are still open", n)
+	if e.instances > 0 {
+		return fmt.Errorf("close engine: %d instances are still open", e.instances)
 	}
 	e.closed = true
 	return e.runtimes.close(ctx)

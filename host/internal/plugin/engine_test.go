@@ -124,6 +124,9 @@ func TestEngineClose(t *testing.T) {
 		t.Error(err)
 	}
 	_, _ = in.Close(t.Context()), m.Close(t.Context())
+	if _, err := m.NewInstance(t.Context()); err == nil || !strings.Contains(err.Error(), "the module is closed") {
+		t.Errorf("a closed module started: %v", err)
+	}
 	if err := in.Handle(t.Context(), newEvent("x"), 1, newMemory()); !errors.Is(err, plugin.ErrSpent) {
 		t.Errorf("a closed instance answered %v", err)
 	}

@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"bytes"
+	"fmt"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -40,7 +41,7 @@ func (in *Instance) trapped(cause error) *event.Failure {
 		return &event.Failure{Kind: event.FailBudget, Message: "its call stack is used up; does it recurse without end?"}
 	case in.memoryFull():
 		f.Kind = event.FailBudget
-		f.Message = in.said(trap) + " (its memory is full, " + strconv.FormatUint(in.module.spec.Limits.Memory>>20, 10) + " MiB: limits.memory)"
+		f.Message = fmt.Sprintf("%s (its memory of %d KiB is full: limits.memory)", in.said(trap), in.mem.Size()>>10)
 	case in.output.last != "":
 		f.Message = in.said(trap + " (the last it wrote: " + in.output.last + ")")
 	default:

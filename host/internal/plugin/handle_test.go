@@ -35,7 +35,7 @@ func TestTraps(t *testing.T) {
 		"host call loop": {"h", event.FailBudget, "time limit", "handle", 0},
 		"host work loop": {"j", event.FailBudget, "time limit", "handle", 0},
 		"recursion":      {"r", event.FailBudget, "call stack is used up", "recurse\nrecurse\n", 0},
-		"memory":         {"g", event.FailBudget, "unreachable (its memory is full, 4 MiB: limits.memory)", "handle", 0},
+		"memory":         {"g", event.FailBudget, "unreachable (its memory of 4096 KiB is full: limits.memory)", "handle", 0},
 		"no status":      {"s", event.FailProtocol, "handle returned 7, a status is 0, 1 or 2", "", 1},
 		"trap after set": {"t", event.FailTrap, `the reason\n\x1b[31m\xff`, "handle", 1},
 	} {

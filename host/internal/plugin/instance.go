@@ -74,10 +74,11 @@ func (in *Instance) stop(why error) {
 // NewInstance makes an instance and runs its start function, _initialize and eshost_init, under the limits of a start. If
 // the module is at fault the error is an *Error around an *event.Failure.
 func (m *Module) NewInstance(ctx context.Context) (*Instance, error) {
+	if err := m.engine.admit(m); err != nil {
+		return nil, fmt.Errorf("start plugin %q: %w", m.spec.Name, err)
+	}
 	in := &Instance{module: m, budget: newBudget(m.engine, m.spec.Limits.InitTime)}
 	in.call.instance = in
-	m.engine.retain(m.code)
-	m.engine.instances.Add(1)
 	if err := in.start(ctx); err != nil {
 		err = errors.Join(err, in.Close(context.WithoutCancel(ctx)))
 		var failure *event.Failure
@@ -267,7 +268,6 @@ func (in *Instance) Close(ctx context.Context) error {
 	if in.guest != nil {
 		err = in.guest.Close(ctx)
 	}
-	in.module.engine.release(in.module.code)
-	in.module.engine.instances.Add(-1)
+	in.module.engine.dismiss(in.module)
 	return err
 }

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"eshost/abi"
@@ -114,7 +113,7 @@ type Module struct {
 	spec   Spec
 	code   *compiled
 	log    *guestLog
-	closed sync.Once
+	closed bool // guarded by engine.mu
 }
 
 // Load validates, meters and compiles a module; the same bytes under the same memory limit are compiled once. The error
@@ -166,11 +165,10 @@ func (m *Module) Digest() string { return m.code.info.Digest }
 // Info describes the module. It is shared: do not change it.
 func (m *Module) Info() *Info { return &m.code.info }
 
-// Close gives the module up. Its open instances go on working.
+// Close gives the module up. Its open instances go on working, new ones cannot be made.
 func (m *Module) Close(context.Context) error {
-	m.closed.Do(func() {
+	if m.engine.retire(m) {
 		m.log.close()
-		m.engine.release(m.code)
-	})
+	}
 	return nil
 }

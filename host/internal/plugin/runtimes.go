@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"sync"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/experimental"
 )
 
 // runtimes compile modules: one runtime for all of them, and a spare one without a cache, made when it is needed.
@@ -49,6 +51,8 @@ func (r *runtimes) open(ctx context.Context, config wazero.RuntimeConfig) (wazer
 // compile returns the compiled module and the runtime to instantiate it in. A damaged or full cache does not keep a
 // plugin from running.
 func (r *runtimes) compile(ctx context.Context, wasm []byte) (wazero.CompiledModule, wazero.Runtime, error) {
+	// A large module takes more than a second on one CPU.
+	ctx = experimental.WithCompilationWorkers(ctx, min(4, runtime.GOMAXPROCS(0)))
 	code, err := r.main.CompileModule(ctx, wasm)
 	if err == nil || r.cache == nil || ctx.Err() != nil {
 		return code, r.main, err
