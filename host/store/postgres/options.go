@@ -1,0 +1,118 @@
+package postgres
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// Options say how to use a database. The zero value is a good start.
+type Options struct {
+	// Name is the host's name; the server shows our connections as eshost/Name.
+	// Defaults to none, and then they are shown as eshost.
+	Name string
+	// Schema holds eshost's own tables. It is made if it is not there.
+	// Defaults to eshost.
+	Schema string
+	// Events names the events table and its columns.
+	// Defaults to the table that the migrations make.
+	Events Mapping
+	// ConnectTimeout bounds each attempt to connect. A connect_timeout in the URL goes before it.
+	// Defaults to 5s.
+	ConnectTimeout time.Duration
+	// AppendConnections, CommitConnections and ReadConnections bound three pools, so that appends,
+	// commits with leases, and reads cannot starve one another. Each open Tail adds one connection.
+	// Default to 4, 6 and 6.
+	AppendConnections, CommitConnections, ReadConnections int
+}
+
+func (o Options) withDefaults() Options {
+	o.Schema = cmp.Or(o.Schema, "eshost")
+	o.Events = o.Events.withDefaults(o.Schema)
+	o.ConnectTimeout = cmp.Or(o.ConnectTimeout, 5*time.Second)
+	o.AppendConnections = cmp.Or(o.AppendConnections, 4)
+	o.CommitConnections = cmp.Or(o.CommitConnections, 6)
+	o.ReadConnections = cmp.Or(o.ReadConnections, 6)
+	return o
+}
+
+// pooledParameter is the URL's pgbouncer=true: a pooler between us and the server hands each
+// transaction to another of its connections, so nothing may be kept in a session.
+const pooledParameter = "pgbouncer"
+
+// target is a parsed URL.
+type target struct {
+	config *pgxpool.Config // a template; copy before use
+	pooled bool
+}
+
+// parseURL never quotes the URL in an error: it may hold a password wherever a mistake has put it.
+func parseURL(raw string, o Options) (*target, error) {
+	u, err := url.Parse(raw)
+	if err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" {
+		return nil, errors.New("the store's URL is not postgres://user:password@host:port/database; special characters in a password must be percent-encoded")
+	}
+	query := u.Query()
+	pooled := false
+	if v := query.Get(pooledParameter); v != "" {
+		if pooled, err = strconv.ParseBool(v); err != nil {
+			return nil, fmt.Errorf("the store's URL has %s=%q, which must be true or false", pooledParameter, v)
+		}
+		query.Del(pooledParameter)
+		u.RawQuery = query.Encode()
+	}
+	config, err := pgxpool.ParseConfig(u.String())
+	if err != nil {
+		return nil, fmt.Errorf("the store's URL is not usable: %s", withoutSecrets(err.Error(), u))
+	}
+	if _, named := query["connect_timeout"]; !named {
+		config.ConnConfig.ConnectTimeout = o.ConnectTimeout
+	}
+	if config.ConnConfig.DefaultQueryExecMode == pgx.QueryExecModeSimpleProtocol {
+		return nil, errors.New("the store's URL has default_query_exec_mode=simple_protocol, which cannot carry binary data; use pgbouncer=true behind a pooler")
+	}
+	if pooled {
+		config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
+	}
+	config.ConnConfig.RuntimeParams["application_name"] = applicationName(o.Name)
+	// A peer that is gone without a word is found out in half a minute.
+	dialer := &net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3}}
+	config.ConnConfig.DialFunc = dialer.DialContext
+	return &target{config: config, pooled: config.ConnConfig.DefaultQueryExecMode != pgx.QueryExecModeCacheStatement}, nil
+}
+
+func applicationName(host string) string {
+	name := "eshost"
+	if host != "" {
+		name += "/" + host
+	}
+	const limit = 63 // the server cuts longer ones
+	return strings.ToValidUTF8(name[:min(len(name), limit)], "")
+}
+
+// withoutSecrets removes from a text whatever the URL says is secret.
+func withoutSecrets(text string, u *url.URL) string {
+	var secrets []string
+	if password, ok := u.User.Password(); ok {
+		secrets = append(secrets, password, url.QueryEscape(password), url.PathEscape(password))
+	}
+	for name, values := range u.Query() {
+		if strings.Contains(strings.ToLower(name), "password") {
+			secrets = append(secrets, values...)
+		}
+	}
+	for _, secret := range secrets {
+		if secret != "" {
+			text = strings.ReplaceAll(text, secret, "xxxxx")
+		}
+	}
+	return text
+}

@@ -1,0 +1,95 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+
+	"eshost/host/store"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// Store is one open database. Its methods may be called from many goroutines.
+type Store struct {
+	target     *target
+	schema     string
+	events     Mapping
+	sql        *statements
+	sequence   string // that positions are drawn from, as a quoted name
+	relation   string // the events table, as a quoted name
+	serverName string // for people
+
+	// Pools of their own: neither a rush of appends, nor slow commits, nor large reads keep the others waiting.
+	appends, commits, reads *pgxpool.Pool
+}
+
+var _ store.Store = (*Store)(nil)
+
+// Open connects to the database, brings its schema up to date and checks that it can be trusted with
+// the order of events. It fails with store.ErrUnavailable if no server answers or it refuses us, and
+// with store.ErrSchema if it is one that cannot be used.
+//
+// The URL is postgres://user:password@host:port/database with the parameters of libpq and pgx, and
+// pgbouncer=true if a pooler in transaction mode stands before the server.
+func Open(ctx context.Context, url string, o Options) (*Store, error) {
+	o = o.withDefaults()
+	t, err := parseURL(url, o)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{target: t, schema: o.Schema, events: o.Events}
+	if err := s.prepare(ctx); err != nil {
+		return nil, err
+	}
+	for _, p := range []struct {
+		pool        **pgxpool.Pool
+		connections int
+	}{{&s.appends, o.AppendConnections}, {&s.commits, o.CommitConnections}, {&s.reads, o.ReadConnections}} {
+		if *p.pool, err = t.pool(ctx, p.connections); err != nil {
+			s.closePools()
+			return nil, fmt.Errorf("make a connection pool: %s", describe(err))
+		}
+	}
+	return s, nil
+}
+
+// prepare does on one connection all that must be right before the first statement.
+func (s *Store) prepare(ctx context.Context) error {
+	conn, err := s.target.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	if s.serverName, err = checkServer(ctx, conn); err != nil {
+		return err
+	}
+	if err := migrate(ctx, conn, s.schema); err != nil {
+		return err
+	}
+	log, err := checkTables(ctx, conn, s.schema, s.events)
+	if err != nil {
+		return err
+	}
+	s.relation, s.sequence = log.relation, log.sequence
+	s.sql = newStatements(s.events.names(s.schema), log.sequence, log.partitioned)
+	return nil
+}
+
+// Describe names the server, the database and the schema.
+func (s *Store) Describe() string {
+	return fmt.Sprintf("%s at %s, database %q, schema %q", s.serverName, s.target.address(), s.target.config.ConnConfig.Database, s.schema)
+}
+
+// Close closes all connections but those of open tails. It waits for calls that are under way.
+func (s *Store) Close() error {
+	s.closePools()
+	return nil
+}
+
+func (s *Store) closePools() {
+	for _, pool := range []*pgxpool.Pool{s.appends, s.commits, s.reads} {
+		if pool != nil {
+			pool.Close()
+		}
+	}
+}

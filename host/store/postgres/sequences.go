@@ -1,0 +1,95 @@
+package postgres
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"eshost/host/event"
+	"eshost/host/store"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// queueSequences adds the statements that change a commit's failing and parked sequences.
+func (s *Store) queueSequences(batch *pgx.Batch, c *store.Commit) {
+	if len(c.Queue) > 0 {
+		batch.Queue(s.sql.queue, append([]any{c.Generation}, queuedColumns(c.Queue)...)...)
+	}
+	if len(c.Dequeue) > 0 {
+		batch.Queue(s.sql.dequeue, append([]any{c.Generation}, queuedColumns(c.Dequeue)...)...)
+	}
+	var over []string
+	var puts []*store.Sequence
+	for i := range c.Sequences {
+		if q := &c.Sequences[i]; q.State == "" {
+			over = append(over, q.Key)
+		} else {
+			puts = append(puts, q)
+		}
+	}
+	if len(over) > 0 {
+		batch.Queue(s.sql.deleteSequences, c.Generation, over)
+	}
+	if len(puts) > 0 {
+		batch.Queue(s.sql.putSequences, append([]any{c.Generation}, sequenceColumns(puts)...)...)
+	}
+}
+
+func queuedColumns(events []store.QueuedEvent) []any {
+	keys, positions := make([]string, len(events)), make([]int64, len(events))
+	for i, q := range events {
+		keys[i], positions[i] = q.Key, int64(q.Position)
+	}
+	return []any{keys, positions}
+}
+
+func sequenceColumns(puts []*store.Sequence) []any {
+	n := len(puts)
+	keys, states, kinds, errors, stacks, digests := make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n)
+	positions, attempts := make([]int64, n), make([]int32, n)
+	next, since := make([]*time.Time, n), make([]time.Time, n)
+	for i, q := range puts {
+		keys[i], states[i], kinds[i], digests[i] = q.Key, string(q.State), string(q.Kind), q.Digest
+		errors[i], stacks[i] = storable(q.Error), storable(q.Stack)
+		positions[i], attempts[i], since[i] = int64(q.Position), int32(q.Attempts), q.Since
+		if !q.NextAttempt.IsZero() {
+			next[i] = &q.NextAttempt
+		}
+	}
+	return []any{keys, states, positions, attempts, next, kinds, errors, stacks, digests, since}
+}
+
+// storable makes a guest's words text that the database takes: they must not stop a commit.
+func storable(s string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
+}
+
+// Sequences implements store.State.
+func (s *Store) Sequences(ctx context.Context, generation int64) ([]store.Sequence, error) {
+	rows, err := s.reads.Query(ctx, s.sql.sequences, generation)
+	if err != nil {
+		return nil, fail(ctx, "list sequences", err)
+	}
+	sequences, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (store.Sequence, error) {
+		var q store.Sequence
+		var next *time.Time
+		err := row.Scan(&q.Key, &q.State, &q.Position, &q.Attempts, &next, &q.Kind, &q.Error, &q.Stack, &q.Digest, &q.Since, &q.Waiting)
+		if next != nil {
+			q.NextAttempt = next.UTC()
+		}
+		q.Since = q.Since.UTC()
+		return q, err
+	})
+	return sequences, fail(ctx, "list sequences", err)
+}
+
+// Queued implements store.State.
+func (s *Store) Queued(ctx context.Context, generation int64, key string, limit int) ([]event.Event, error) {
+	rows, err := s.reads.Query(ctx, s.sql.queued, binaryResults, generation, key, limit)
+	if err != nil {
+		return nil, fail(ctx, "read queued events", err)
+	}
+	events, err := collectEvents(rows)
+	return events, fail(ctx, "read queued events", err)
+}

@@ -1,0 +1,101 @@
+package postgres_test
+
+import (
+	"os"
+	"testing"
+
+	"eshost/host/store"
+	"eshost/host/store/postgres"
+	"eshost/host/store/storetest"
+	"eshost/test/pgtest"
+
+	"github.com/jackc/pgx/v5"
+)
+
+func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
+
+// TestStore holds the driver to the contract of host/store.
+func TestStore(t *testing.T) {
+	t.Parallel()
+	storetest.Exercise(t, func(t *testing.T) storetest.Database { return database(pgtest.Database(t)) })
+}
+
+// TestStorePooled does so again without anything that lives in a session, as behind a pooler.
+func TestStorePooled(t *testing.T) {
+	t.Parallel()
+	storetest.Exercise(t, func(t *testing.T) storetest.Database { return database(pgtest.Database(t) + "&pgbouncer=true") })
+}
+
+func database(url string) storetest.Database {
+	return storetest.Database{
+		Open: func(t *testing.T) store.Store { return open(t, url) },
+		MakeHole: func(t *testing.T) {
+			tx := begin(t, url)
+			tx.exec(`INSERT INTO eshost.events (stream, version, type) VALUES ('a hole', 1, 'T')`)
+			tx.exec(`ROLLBACK`)
+		},
+	}
+}
+
+// open opens a store, which the caller closes.
+func open(t *testing.T, url string) *postgres.Store {
+	t.Helper()
+	s, err := postgres.Open(t.Context(), url, postgres.Options{Name: t.Name()})
+	if err != nil {
+		t.Fatalf("open: %v", err)
+	}
+	return s
+}
+
+// opened opens a store for the rest of the test.
+func opened(t *testing.T, url string) *postgres.Store {
+	t.Helper()
+	s := open(t, url)
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+// session is a connection of an application.
+type session struct {
+	t    *testing.T
+	conn *pgx.Conn
+}
+
+func connect(t *testing.T, url string) *session {
+	t.Helper()
+	config, err := pgx.ParseConfig(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	delete(config.RuntimeParams, "pgbouncer")
+	config.RuntimeParams["application_name"] = "application of " + t.Name()
+	conn, err := pgx.ConnectConfig(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close(t.Context()) })
+	return &session{t, conn}
+}
+
+func begin(t *testing.T, url string) *session {
+	t.Helper()
+	s := connect(t, url)
+	s.exec("BEGIN")
+	return s
+}
+
+func (s *session) exec(sql string, args ...any) {
+	s.t.Helper()
+	if _, err := s.conn.Exec(s.t.Context(), sql, args...); err != nil {
+		s.t.Fatalf("%s: %v", sql, err)
+	}
+}
+
+func query[T any](s *session, sql string, args ...any) T {
+	s.t.Helper()
+	var v T
+	if err := s.conn.QueryRow(s.t.Context(), sql, args...).Scan(&v); err != nil {
+		s.t.Fatalf("%s: %v", sql, err)
+	}
+	return v
+}
