@@ -44,7 +44,7 @@ func (s *Store) Append(ctx context.Context, reqs []store.AppendRequest) []store.
 	if err != nil {
 		err = fmt.Errorf("append: %w", err)
 		for i, r := range reqs {
-			if invalid := r.Validate(); invalid == nil {
+			if r.Validate() == nil {
 				results[i] = store.AppendResult{Err: err}
 			}
 		}
@@ -88,30 +88,34 @@ func (a *appender) request(r store.AppendRequest) ([]store.Recorded, error) {
 	for i := range r.Streams {
 		n += len(r.Streams[i].Events)
 	}
-	recorded := make([]store.Recorded, 0, n)
 	if n == 1 { // one INSERT is whole by itself
-		return a.stream(&r.Streams[0], recorded)
+		return a.streams(r, n)
 	}
-	ctx := context.Background()
-	if _, err := a.c.exec(ctx, "SAVEPOINT request"); err != nil {
+	if _, err := a.c.exec("SAVEPOINT request"); err != nil {
 		return nil, err
 	}
+	recorded, err := a.streams(r, n)
+	if err != nil {
+		clear(a.heads) // some may be of events that go now
+		if _, failed := a.c.exec("ROLLBACK TO request"); failed != nil {
+			return nil, errors.Join(failed, err)
+		}
+	}
+	if _, failed := a.c.exec("RELEASE request"); failed != nil {
+		return nil, failed
+	}
+	return recorded, err
+}
+
+func (a *appender) streams(r store.AppendRequest, n int) ([]store.Recorded, error) {
+	recorded := make([]store.Recorded, 0, n)
 	for i := range r.Streams {
 		var err error
 		if recorded, err = a.stream(&r.Streams[i], recorded); err != nil {
-			clear(a.heads)
-			if _, failed := a.c.exec(ctx, "ROLLBACK TO request"); failed != nil {
-				return nil, failed
-			}
-			recorded = nil
-			if _, failed := a.c.exec(ctx, "RELEASE request"); failed != nil {
-				return nil, failed
-			}
 			return nil, err
 		}
 	}
-	_, err := a.c.exec(ctx, "RELEASE request")
-	return recorded, err
+	return recorded, nil
 }
 
 // stream appends to one stream and adds where its events are to recorded.
@@ -195,7 +199,7 @@ func (a *appender) insert(sa *store.StreamAppend, e *store.NewEvent, h head, id 
 	if !e.Time.IsZero() {
 		at = e.Time.UnixMicro()
 	}
-	res, err := a.c.exec(context.Background(), insertEvent, sa.Stream, h.kind, version, *id, e.Type, e.Data, metadata, contentType, at)
+	res, err := a.c.exec(insertEvent, sa.Stream, h.kind, version, *id, e.Type, e.Data, metadata, contentType, at)
 	if err != nil {
 		return 0, err
 	}
@@ -211,7 +215,7 @@ func (a *appender) head(stream string) (head, error) {
 	if ok {
 		return h, nil
 	}
-	_, err := a.c.one(context.Background(), func(r row) { h = head{r.int(0), r.text(1)} }, selectHead, stream)
+	_, err := a.c.one(func(r row) { h = head{r.int(0), r.text(1)} }, selectHead, stream)
 	if err == nil {
 		a.heads[stream] = h
 	}
@@ -222,6 +226,6 @@ func (a *appender) find(id string) (e event.Event, found bool, err error) {
 	if id == "" { // it had none, so it is not stored
 		return e, false, nil
 	}
-	found, err = a.c.one(context.Background(), func(r row) { e = r.event() }, "SELECT "+eventColumns+" FROM events WHERE id = ?", id)
+	found, err = a.c.one(func(r row) { e = r.event() }, "SELECT "+eventColumns+" FROM events WHERE id = ?", id)
 	return e, found, err
 }

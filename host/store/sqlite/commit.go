@@ -40,7 +40,7 @@ func (s *Store) Commit(ctx context.Context, cm store.Commit) error {
 
 // moveCheckpoint is the guard: the row changes only for the current epoch, from the expected position.
 func moveCheckpoint(c *conn, cm store.Commit) error {
-	res, err := c.exec(context.Background(), `UPDATE generations SET position = ?, digest = coalesce(nullif(?, ''), digest), updated_at = `+now+`
+	res, err := c.exec(`UPDATE generations SET position = ?, digest = coalesce(nullif(?, ''), digest), updated_at = `+now+`
 WHERE id = ? AND epoch = ? AND position = ?`, int64(cm.Position), cm.Digest, cm.Generation, cm.Epoch, int64(cm.Expected))
 	if err != nil {
 		return err
@@ -50,7 +50,7 @@ WHERE id = ? AND epoch = ? AND position = ?`, int64(cm.Position), cm.Digest, cm.
 	}
 	var epoch int64
 	var position event.Position
-	found, err := c.one(context.Background(), func(r row) { epoch, position = r.int(0), event.Position(r.int(1)) },
+	found, err := c.one(func(r row) { epoch, position = r.int(0), event.Position(r.int(1)) },
 		"SELECT epoch, position FROM generations WHERE id = ?", cm.Generation)
 	switch {
 	case err != nil:
@@ -69,7 +69,7 @@ func recordSpan(c *conn, cm store.Commit) error {
 	if cm.Digest == "" {
 		return nil
 	}
-	_, err := c.exec(context.Background(), `INSERT INTO module_spans (generation, from_position, digest, since)
+	_, err := c.exec(`INSERT INTO module_spans (generation, from_position, digest, since)
 SELECT ?1, ?2, ?3, `+now+`
 WHERE ?3 IS NOT (SELECT digest FROM module_spans WHERE generation = ?1 ORDER BY from_position DESC LIMIT 1)
 ON CONFLICT (generation, from_position) DO UPDATE SET digest = excluded.digest, since = excluded.since`,
@@ -95,9 +95,9 @@ func writeDocuments(ctx context.Context, c *conn, generation int64, writes []eve
 		}
 		var err error
 		if w.Data == nil {
-			_, err = c.exec(context.Background(), deleteDocument, generation, w.Collection, w.Key)
+			_, err = c.exec(deleteDocument, generation, w.Collection, w.Key)
 		} else {
-			_, err = c.exec(context.Background(), upsertDocument, generation, w.Collection, w.Key, string(w.Data), int64(w.Position))
+			_, err = c.exec(upsertDocument, generation, w.Collection, w.Key, string(w.Data), int64(w.Position))
 		}
 		if err != nil {
 			return err
@@ -124,25 +124,24 @@ func appendEmitted(c *conn, emitted []event.Emitted) error {
 }
 
 func moveQueues(c *conn, cm store.Commit) error {
-	ctx := context.Background()
 	for _, q := range cm.Queue {
-		if _, err := c.exec(ctx, "INSERT INTO sequence_events (generation, key, position) VALUES (?, ?, ?) ON CONFLICT DO NOTHING", cm.Generation, q.Key, int64(q.Position)); err != nil {
+		if _, err := c.exec("INSERT INTO sequence_events (generation, key, position) VALUES (?, ?, ?) ON CONFLICT DO NOTHING", cm.Generation, q.Key, int64(q.Position)); err != nil {
 			return err
 		}
 	}
 	for _, q := range cm.Dequeue {
-		if _, err := c.exec(ctx, "DELETE FROM sequence_events WHERE generation = ? AND key = ? AND position = ?", cm.Generation, q.Key, int64(q.Position)); err != nil {
+		if _, err := c.exec("DELETE FROM sequence_events WHERE generation = ? AND key = ? AND position = ?", cm.Generation, q.Key, int64(q.Position)); err != nil {
 			return err
 		}
 	}
 	for _, q := range cm.Sequences {
 		if q.State == "" {
-			if _, err := c.exec(ctx, "DELETE FROM sequences WHERE generation = ? AND key = ?", cm.Generation, q.Key); err != nil {
+			if _, err := c.exec("DELETE FROM sequences WHERE generation = ? AND key = ?", cm.Generation, q.Key); err != nil {
 				return err
 			}
 			continue
 		}
-		_, err := c.exec(ctx, `INSERT OR REPLACE INTO sequences (generation, key, state, position, attempts, next_attempt, kind, error, stack, digest, since)
+		_, err := c.exec(`INSERT OR REPLACE INTO sequences (generation, key, state, position, attempts, next_attempt, kind, error, stack, digest, since)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, cm.Generation, q.Key, string(q.State), int64(q.Position), int64(q.Attempts), micros(q.NextAttempt),
 			string(q.Kind), q.Error, q.Stack, q.Digest, micros(q.Since))
 		if err != nil {
@@ -155,7 +154,7 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, cm.Generation, q.Key, string(q.State)
 // SetCondition records why a plugin stands still, or that it runs.
 func (s *Store) SetCondition(ctx context.Context, generation, epoch int64, cond store.Condition) error {
 	err := s.write(ctx, func(c *conn) error {
-		res, err := c.exec(context.Background(), `UPDATE generations SET condition = ?, reason = ?, condition_since = coalesce(?, `+now+`)
+		res, err := c.exec(`UPDATE generations SET condition = ?, reason = ?, condition_since = coalesce(?, `+now+`)
 WHERE id = ? AND epoch = ?`, string(cond.State), cond.Reason, micros(cond.Since), generation, epoch)
 		if err != nil {
 			return err

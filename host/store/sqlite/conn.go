@@ -33,30 +33,30 @@ func (c *conn) prepared(sql string) (driver.Stmt, error) {
 	return st, err
 }
 
-// exec runs one statement. The context ends a wait for a lock and a long run; it costs a goroutine,
-// so statements that do neither get context.Background().
-func (c *conn) exec(ctx context.Context, sql string, args ...driver.Value) (driver.Result, error) {
+// exec runs one statement. No statement is interrupted: none waits for a lock (see Store.await), and
+// what reads much does so in steps.
+func (c *conn) exec(sql string, args ...driver.Value) (driver.Result, error) {
 	st, err := c.prepared(sql)
 	if err != nil {
 		return nil, err
 	}
-	return st.(driver.StmtExecContext).ExecContext(ctx, c.named(args))
+	return st.(driver.StmtExecContext).ExecContext(context.Background(), c.named(args))
 }
 
-// query runs one statement and calls each with every row, which is valid only during the call.
+// query runs one statement and calls each with every row, which is valid only during the call. The
+// context is looked at between rows.
 func (c *conn) query(ctx context.Context, each func(row) error, sql string, args ...driver.Value) (err error) {
 	st, err := c.prepared(sql)
 	if err != nil {
 		return err
 	}
-	rows, err := st.(driver.StmtQueryContext).QueryContext(ctx, c.named(args))
+	rows, err := st.(driver.StmtQueryContext).QueryContext(context.Background(), c.named(args))
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	r := make(row, len(rows.Columns()))
 	for {
-		// The driver watches the context up to the first row only.
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -72,46 +72,20 @@ func (c *conn) query(ctx context.Context, each func(row) error, sql string, args
 }
 
 // one runs a query that gives at most one row and reports whether it did.
-func (c *conn) one(ctx context.Context, scan func(row), sql string, args ...driver.Value) (bool, error) {
+func (c *conn) one(scan func(row), sql string, args ...driver.Value) (bool, error) {
 	found := false
-	err := c.query(ctx, func(r row) error { found = true; scan(r); return nil }, sql, args...)
+	err := c.query(context.Background(), func(r row) error { found = true; scan(r); return nil }, sql, args...)
 	return found, err
 }
 
 // script runs several statements that take no arguments.
-func (c *conn) script(ctx context.Context, sql string) error {
+func (c *conn) script(sql string) error {
 	st, err := c.raw.Prepare(sql)
 	if err != nil {
 		return err
 	}
-	_, err = st.(driver.StmtExecContext).ExecContext(ctx, nil)
+	_, err = st.(driver.StmtExecContext).ExecContext(context.Background(), nil)
 	return errors.Join(err, st.Close())
-}
-
-// transact runs f in a transaction. A connection it leaves broken must be closed: that rolls back.
-func (c *conn) transact(ctx context.Context, begin string, f func() error) (broken bool, err error) {
-	if _, err := c.exec(ctx, begin); err != nil {
-		return true, fmt.Errorf("begin: %w", err) // the driver may say so of one that has begun, if the context ended
-	}
-	rollback := true // if f panics, too
-	defer func() {
-		if rollback {
-			_, failed := c.exec(context.Background(), "ROLLBACK")
-			broken = failed != nil
-		}
-	}()
-	if err := f(); err != nil {
-		return false, err
-	}
-	if err := ctx.Err(); err != nil {
-		return false, err
-	}
-	rollback = false
-	// From here on the context may not interfere: the answer must say what happened.
-	if _, err := c.exec(context.Background(), "COMMIT"); err != nil {
-		return true, fmt.Errorf("commit: %w", err)
-	}
-	return false, nil
 }
 
 func (c *conn) named(args []driver.Value) []driver.NamedValue {

@@ -20,7 +20,7 @@ func (s *Store) Documents(ctx context.Context, generation int64, keys []store.Do
 			if i%256 == 0 && ctx.Err() != nil {
 				return ctx.Err()
 			}
-			_, err := c.one(context.Background(), func(r row) {
+			_, err := c.one(func(r row) {
 				docs = append(docs, event.Document{Collection: k.Collection, Key: k.Key, Data: r.bytes(0)})
 			},
 				"SELECT data FROM documents WHERE generation = ? AND collection = ? AND key = ?", generation, k.Collection, k.Key)
@@ -85,7 +85,7 @@ func (s *Store) Collections(ctx context.Context, generation int64) ([]string, er
 		args := []driver.Value{generation}
 		for {
 			var name string
-			found, err := c.one(ctx, func(r row) { name = r.text(0) }, next, args...)
+			found, err := c.one(func(r row) { name = r.text(0) }, next, args...)
 			if err != nil || !found {
 				return err
 			}

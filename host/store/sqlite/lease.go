@@ -12,7 +12,7 @@ import (
 // RegisterHost writes or renews a host's row.
 func (s *Store) RegisterHost(ctx context.Context, h store.Host, ttl time.Duration) error {
 	err := s.write(ctx, func(c *conn) error {
-		_, err := c.exec(context.Background(), `INSERT INTO hosts (id, name, process, started_at, expires_at) VALUES (?1, ?2, ?3, ?4, `+now+` + ?5)
+		_, err := c.exec(`INSERT INTO hosts (id, name, process, started_at, expires_at) VALUES (?1, ?2, ?3, ?4, `+now+` + ?5)
 ON CONFLICT (id) DO UPDATE SET name = ?2, process = ?3, started_at = ?4, expires_at = `+now+` + ?5`,
 			h.ID, h.Name, h.Process, h.StartedAt.UnixMicro(), ttl.Microseconds())
 		return err
@@ -26,9 +26,9 @@ ON CONFLICT (id) DO UPDATE SET name = ?2, process = ?3, started_at = ?4, expires
 // RemoveHost gives up every lease of the host.
 func (s *Store) RemoveHost(ctx context.Context, hostID string) error {
 	err := s.write(ctx, func(c *conn) error {
-		_, err := c.exec(context.Background(), "UPDATE generations SET owner = NULL WHERE owner = ?", hostID)
+		_, err := c.exec("UPDATE generations SET owner = NULL WHERE owner = ?", hostID)
 		if err == nil {
-			_, err = c.exec(context.Background(), "DELETE FROM hosts WHERE id = ?", hostID)
+			_, err = c.exec("DELETE FROM hosts WHERE id = ?", hostID)
 		}
 		return err
 	})
@@ -63,10 +63,10 @@ func (s *Store) EnsurePlugin(ctx context.Context, plugin string, start event.Pos
 	var g store.Generation
 	err := s.write(ctx, func(c *conn) (err error) {
 		var found bool
-		if g, found, err = live(context.Background(), c, plugin); err != nil || found {
+		if g, found, err = live(c, plugin); err != nil || found {
 			return err
 		}
-		res, err := c.exec(context.Background(), `INSERT INTO generations (plugin, number, position, condition_since, created_at, updated_at)
+		res, err := c.exec(`INSERT INTO generations (plugin, number, position, condition_since, created_at, updated_at)
 VALUES (?, 1, ?, `+now+`, `+now+`, `+now+`)`, plugin, int64(start))
 		if err != nil {
 			return err
@@ -75,10 +75,10 @@ VALUES (?, 1, ?, `+now+`, `+now+`, `+now+`)`, plugin, int64(start))
 		if err != nil {
 			return err
 		}
-		if _, err := c.exec(context.Background(), "INSERT INTO plugins (name, live_generation, created_at) VALUES (?, ?, "+now+")", plugin, id); err != nil {
+		if _, err := c.exec("INSERT INTO plugins (name, live_generation, created_at) VALUES (?, ?, "+now+")", plugin, id); err != nil {
 			return err
 		}
-		g, _, err = live(context.Background(), c, plugin)
+		g, _, err = live(c, plugin)
 		return err
 	})
 	if err != nil {
@@ -92,7 +92,7 @@ func (s *Store) FindPlugin(ctx context.Context, plugin string) (store.Generation
 	var g store.Generation
 	err := s.read(ctx, func(c *conn) (err error) {
 		var found bool
-		if g, found, err = live(ctx, c, plugin); err == nil && !found {
+		if g, found, err = live(c, plugin); err == nil && !found {
 			err = store.ErrNotFound
 		}
 		return err
@@ -109,8 +109,8 @@ func (r row) generation() store.Generation {
 	return store.Generation{ID: r.int(0), Plugin: r.text(1), Number: int(r.int(2)), Position: event.Position(r.int(3)), Epoch: r.int(4)}
 }
 
-func live(ctx context.Context, c *conn, plugin string) (g store.Generation, found bool, err error) {
-	found, err = c.one(ctx, func(r row) { g = r.generation() },
+func live(c *conn, plugin string) (g store.Generation, found bool, err error) {
+	found, err = c.one(func(r row) { g = r.generation() },
 		"SELECT "+generationColumns+" FROM plugins p JOIN generations g ON g.id = p.live_generation WHERE p.name = ?", plugin)
 	return g, found, err
 }
@@ -120,7 +120,7 @@ func (s *Store) Acquire(ctx context.Context, generation int64, hostID string) (s
 	var l store.Lease
 	err := s.write(ctx, func(c *conn) error {
 		var owner *store.Host // that is another and lives
-		found, err := c.one(context.Background(), func(r row) {
+		found, err := c.one(func(r row) {
 			if h := r.host(1); r[0] != nil && h.ID != hostID && h.Live {
 				owner = &h
 			}
@@ -133,7 +133,7 @@ func (s *Store) Acquire(ctx context.Context, generation int64, hostID string) (s
 		case owner != nil:
 			return &store.LeaseHeldError{Owner: *owner, ExpiresIn: owner.ExpiresIn}
 		}
-		_, err = c.one(context.Background(), func(r row) { l = store.Lease{Epoch: r.int(0), Position: event.Position(r.int(1))} },
+		_, err = c.one(func(r row) { l = store.Lease{Epoch: r.int(0), Position: event.Position(r.int(1))} },
 			"UPDATE generations SET owner = ?, epoch = epoch + 1 WHERE id = ? RETURNING epoch, position", hostID, generation)
 		return err
 	})
@@ -146,7 +146,7 @@ func (s *Store) Acquire(ctx context.Context, generation int64, hostID string) (s
 // Release ends the lease if its epoch is still the current one.
 func (s *Store) Release(ctx context.Context, generation, epoch int64) error {
 	err := s.write(ctx, func(c *conn) error {
-		_, err := c.exec(context.Background(), "UPDATE generations SET owner = NULL WHERE id = ? AND epoch = ?", generation, epoch)
+		_, err := c.exec("UPDATE generations SET owner = NULL WHERE id = ? AND epoch = ?", generation, epoch)
 		return err
 	})
 	if err != nil {

@@ -53,29 +53,30 @@ func (s *Store) migrate(ctx context.Context, c *conn) error {
 	}
 	var current int
 	look := func() (err error) { current, err = s.schemaVersion(c, len(all)); return err }
-	if _, err := c.transact(ctx, "BEGIN", look); err != nil {
+	err = s.await(ctx, func() error { _, err := s.transact(ctx, c, "BEGIN", look); return err })
+	if err != nil {
 		return err
 	}
-	if err := useWAL(ctx, c); err != nil {
+	if err := s.await(ctx, func() error { return useWAL(c) }); err != nil {
 		return err
 	}
 	if current == len(all) {
 		return nil
 	}
-	_, err = c.transact(ctx, "BEGIN IMMEDIATE", func() error {
+	_, err = s.transact(ctx, c, "BEGIN IMMEDIATE", func() error {
 		if err := look(); err != nil { // another process may have been faster
 			return err
 		}
 		for _, m := range all[current:] {
-			if err := c.script(context.Background(), m.sql); err != nil {
+			if err := c.script(m.sql); err != nil {
 				return fmt.Errorf("migrate to %d (%s): %w", m.version, m.name, err)
 			}
-			_, err := c.exec(context.Background(), "INSERT INTO migrations (version, name, applied_at) VALUES (?, ?, "+now+")", m.version, m.name)
+			_, err := c.exec("INSERT INTO migrations (version, name, applied_at) VALUES (?, ?, "+now+")", m.version, m.name)
 			if err != nil {
 				return fmt.Errorf("record migration %d: %w", m.version, err)
 			}
 		}
-		return c.script(context.Background(), fmt.Sprintf("PRAGMA application_id = %d", applicationID))
+		return c.script(fmt.Sprintf("PRAGMA application_id = %d", applicationID))
 	})
 	return err
 }
@@ -83,10 +84,9 @@ func (s *Store) migrate(ctx context.Context, c *conn) error {
 // schemaVersion is 0 for an empty database. It fails for one that is not ours or is too new.
 func (s *Store) schemaVersion(c *conn, known int) (int, error) {
 	var application, objects, version int64
-	ctx := context.Background()
-	_, err := c.one(ctx, func(r row) { application = r.int(0) }, "PRAGMA application_id")
+	_, err := c.one(func(r row) { application = r.int(0) }, "PRAGMA application_id")
 	if err == nil {
-		_, err = c.one(ctx, func(r row) { objects = r.int(0) }, "SELECT count(*) FROM sqlite_schema")
+		_, err = c.one(func(r row) { objects = r.int(0) }, "SELECT count(*) FROM sqlite_schema")
 	}
 	if err != nil || application == 0 && objects == 0 {
 		return 0, err
@@ -94,7 +94,7 @@ func (s *Store) schemaVersion(c *conn, known int) (int, error) {
 	if application != applicationID {
 		return 0, fmt.Errorf("%w: %s is another application's database: name another file", store.ErrSchema, s.file)
 	}
-	if _, err := c.one(ctx, func(r row) { version = r.int(0) }, "SELECT max(version) FROM migrations"); err != nil {
+	if _, err := c.one(func(r row) { version = r.int(0) }, "SELECT max(version) FROM migrations"); err != nil {
 		return 0, err
 	}
 	if version > int64(known) {
@@ -104,9 +104,9 @@ func (s *Store) schemaVersion(c *conn, known int) (int, error) {
 }
 
 // useWAL lets readers and the writer work at the same time. The mode stays with the file.
-func useWAL(ctx context.Context, c *conn) error {
+func useWAL(c *conn) error {
 	var mode string
-	if _, err := c.one(ctx, func(r row) { mode = r.text(0) }, "PRAGMA journal_mode = WAL"); err != nil {
+	if _, err := c.one(func(r row) { mode = r.text(0) }, "PRAGMA journal_mode = WAL"); err != nil {
 		return fmt.Errorf("switch to write-ahead logging: %w", err)
 	}
 	if mode != "wal" {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"modernc.org/sqlite"
@@ -35,10 +36,9 @@ const (
 	// A checkpoint copies the WAL into the file once it has this many pages (16 MiB). More pages a
 	// checkpoint means fewer syncs and fewer copies of a page that changes often.
 	checkpointPages = 4000
-	// Readers that overlap without a gap keep SQLite from starting the WAL over. Beyond this size a
-	// write waits for them, for checkpointWait at most.
+	// Readers that overlap without a gap keep SQLite from starting the WAL over after a checkpoint.
+	// Beyond this size a write makes it, see cutWAL.
 	walLimit       = 64 << 20
-	checkpointWait = 250 * time.Millisecond
 	writerCacheKiB = 64 << 10
 	readerCacheKiB = 16 << 10
 )
@@ -53,7 +53,10 @@ type Store struct {
 	info    os.FileInfo // of the file when it was opened
 	writer  *pool       // of one: who has it may write
 	readers *pool
-	walNext int64 // the WAL's size at which it is next cut; the writer's
+	close   func() error
+
+	walLimit int64
+	walNext  int64 // the WAL's size at which it is next cut; belongs to who has the writer
 }
 
 var _ store.Store = (*Store)(nil)
@@ -64,23 +67,28 @@ var _ store.Store = (*Store)(nil)
 func Open(ctx context.Context, name string, o Options) (*Store, error) {
 	o.LockTimeout = cmp.Or(o.LockTimeout, 10*time.Second)
 	o.Readers = cmp.Or(o.Readers, 4)
-	s := &Store{opts: o, walNext: walLimit}
+	s := &Store{opts: o, walLimit: walLimit, walNext: walLimit}
 	if err := s.locate(name); err != nil {
 		return nil, err
 	}
 	s.writer = newPool(1, s.connectWriter)
 	s.readers = newPool(o.Readers, s.connectReader)
-	if err := s.writer.with(ctx, func(c *conn) (bool, error) { return true, s.migrate(ctx, c) }); err != nil {
+	s.close = sync.OnceValue(func() error {
+		// The writer is the last, since the last connection to close empties the WAL into the file.
+		return errors.Join(s.readers.close(), s.writer.close())
+	})
+	err := s.writer.with(ctx, func(c *conn) (broken bool, err error) {
+		err = s.migrate(ctx, c)
+		return err != nil, err
+	})
+	if err != nil {
 		return nil, fmt.Errorf("open the store: %w", s.explain(errors.Join(err, s.Close())))
 	}
 	return s, nil
 }
 
-// Close waits for calls that are under way and closes the file.
-func (s *Store) Close() error {
-	// The writer is the last, since the last connection to close empties the WAL into the file.
-	return errors.Join(s.readers.close(), s.writer.close())
-}
+// Close waits for calls that are under way and closes the file. Later calls fail.
+func (s *Store) Close() error { return s.close() }
 
 // Describe names the file.
 func (s *Store) Describe() string { return "SQLite " + s.file }
@@ -131,16 +139,28 @@ func kindOf(m fs.FileMode) string {
 func create(file string) error {
 	f, err := os.CreateTemp(filepath.Dir(file), "."+filepath.Base(file)+"-*") // mode 0600
 	if err != nil {
-		return err
+		var inner *fs.PathError
+		if errors.As(err, &inner) {
+			err = inner.Err // of the file, not of its first name
+		}
+		return fmt.Errorf("make %s: %w", file, err)
 	}
 	defer os.Remove(f.Name())
 	if err := f.Close(); err != nil {
-		return err
+		return fmt.Errorf("make %s: %w", file, err)
 	}
-	if err := os.Link(f.Name(), file); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
+	if err := os.Link(f.Name(), file); err == nil || errors.Is(err, fs.ErrExist) {
+		return nil
 	}
-	return nil
+	// A file system without hard links.
+	f, err = os.OpenFile(file, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err == nil {
+		err = f.Close()
+	}
+	return err
 }
 
 func (s *Store) connectWriter(ctx context.Context) (*conn, error) {
@@ -149,7 +169,8 @@ func (s *Store) connectWriter(ctx context.Context) (*conn, error) {
 		"PRAGMA synchronous = FULL",
 		fmt.Sprintf("PRAGMA cache_size = -%d", writerCacheKiB),
 		fmt.Sprintf("PRAGMA wal_autocheckpoint = %d", checkpointPages),
-		fmt.Sprintf("PRAGMA journal_size_limit = %d", walLimit))
+		fmt.Sprintf("PRAGMA journal_size_limit = %d", s.walLimit),
+		"PRAGMA busy_timeout = 0") // from here on await waits, and looks at the context
 }
 
 func (s *Store) connectReader(ctx context.Context) (*conn, error) {
@@ -175,12 +196,13 @@ func (s *Store) connect(ctx context.Context, pragmas ...string) (*conn, error) {
 	}
 	c := &conn{raw: raw, stmts: map[string]driver.Stmt{}}
 	pragmas = append([]string{
+		// Readers, too, wait for one that repairs the WAL, or is the first to open the file, or the last to close it.
 		fmt.Sprintf("PRAGMA busy_timeout = %d", s.opts.LockTimeout.Milliseconds()),
 		"PRAGMA trusted_schema = OFF", // views and triggers of the file may not call what has effects
 		"PRAGMA temp_store = MEMORY",
 	}, pragmas...)
 	for _, p := range pragmas {
-		if err := c.script(ctx, p); err != nil {
+		if err := c.script(p); err != nil {
 			return nil, errors.Join(err, c.close())
 		}
 	}
@@ -197,49 +219,4 @@ func (s *Store) inPlace() error {
 		return fmt.Errorf("%w: %s was moved, deleted or replaced while it was open: stop every process that uses it, then start again", store.ErrUnavailable, s.file)
 	}
 	return nil
-}
-
-// read lends f a reader. Each statement of f sees what was committed before it.
-func (s *Store) read(ctx context.Context, f func(*conn) error) error {
-	return s.explain(s.readers.with(ctx, func(c *conn) (bool, error) { return false, f(c) }))
-}
-
-// snapshot is read with one view of the database for all of f's statements.
-func (s *Store) snapshot(ctx context.Context, f func(*conn) error) error {
-	return s.explain(s.readers.with(ctx, func(c *conn) (bool, error) {
-		return c.transact(ctx, "BEGIN", func() error { return f(c) })
-	}))
-}
-
-// write runs f in a write transaction. If it returns nil what f did is durable; else nothing of it is
-// stored, except that after an error of COMMIT itself (a failing disk) nobody knows.
-func (s *Store) write(ctx context.Context, f func(*conn) error) error {
-	return s.explain(s.writer.with(ctx, func(c *conn) (bool, error) {
-		if err := s.inPlace(); err != nil {
-			return false, err
-		}
-		broken, err := c.transact(ctx, "BEGIN IMMEDIATE", func() error { return f(c) })
-		if err == nil {
-			broken = s.cutWAL(c)
-		}
-		return broken, err
-	}))
-}
-
-// cutWAL starts the WAL over where it has outgrown its limit, and reports whether the connection is
-// broken. It waits for readers, but not for long: while one does not finish, the WAL grows on.
-func (s *Store) cutWAL(c *conn) (broken bool) {
-	info, err := os.Stat(s.file + "-wal")
-	if err != nil || info.Size() < s.walNext {
-		return false
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), checkpointWait)
-	defer cancel()
-	busy := true
-	if _, err := c.one(ctx, func(r row) { busy = r.int(0) != 0 }, "PRAGMA wal_checkpoint(TRUNCATE)"); err != nil || busy {
-		s.walNext = info.Size() + walLimit
-		return err != nil
-	}
-	s.walNext = walLimit
-	return false
 }

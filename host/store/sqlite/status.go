@@ -71,7 +71,7 @@ func (s *Store) Plugins(ctx context.Context) ([]store.PluginStatus, error) {
 			return err
 		}
 		for i := range plugins {
-			_, err := c.one(ctx, func(r row) { q := r.sequence(); plugins[i].FirstFailure = &q }, selectSequences+" LIMIT 1", plugins[i].ID)
+			_, err := c.one(func(r row) { q := r.sequence(); plugins[i].FirstFailure = &q }, selectSequences+" LIMIT 1", plugins[i].ID)
 			if err != nil {
 				return err
 			}

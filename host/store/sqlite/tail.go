@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"fmt"
+	"sync"
 
 	"eshost/host/event"
 	"eshost/host/store"
@@ -13,6 +14,7 @@ import (
 type tail struct {
 	s    *Store
 	conn *pool // of one, its own: what it saw before is compared with what it sees now
+	once sync.Once
 
 	mark    event.Position
 	markID  string // of the event at mark, "" if there is none
@@ -28,7 +30,9 @@ func (s *Store) Tail(floor event.Position) store.Tail {
 }
 
 // Close closes the tail's connection.
-func (t *tail) Close() { t.conn.close() }
+func (t *tail) Close() {
+	t.once.Do(func() { t.conn.close() }) // it has only read: there is nothing to lose
+}
 
 // Poll looks once. With nothing new it asks only whether anything was committed: no table is read.
 func (t *tail) Poll(ctx context.Context, limit int) (store.TailState, error) {
@@ -47,13 +51,13 @@ func (t *tail) Poll(ctx context.Context, limit int) (store.TailState, error) {
 
 func (t *tail) look(ctx context.Context, c *conn, limit int) (store.TailState, error) {
 	var version int64
-	if _, err := c.one(context.Background(), func(r row) { version = r.int(0) }, "PRAGMA data_version"); err != nil {
+	if _, err := c.one(func(r row) { version = r.int(0) }, "PRAGMA data_version"); err != nil {
 		return store.TailState{}, err
 	}
 	if t.started && t.seen == c && t.version == version {
 		return store.TailState{Watermark: t.mark, Head: t.mark, Complete: true}, ctx.Err()
 	}
-	head, err := highest(ctx, c)
+	head, err := highest(c)
 	if err != nil {
 		return store.TailState{}, err
 	}
@@ -64,7 +68,7 @@ func (t *tail) look(ctx context.Context, c *conn, limit int) (store.TailState, e
 	if err != nil {
 		return store.TailState{}, err
 	}
-	markID, err := idAt(ctx, c, head)
+	markID, err := idAt(c, head)
 	if err != nil {
 		return store.TailState{}, err
 	}
@@ -78,7 +82,7 @@ func (t *tail) span(ctx context.Context, c *conn, head event.Position, limit int
 	if !t.started {
 		return nil, false, nil
 	}
-	markID, err := idAt(ctx, c, t.mark)
+	markID, err := idAt(c, t.mark)
 	if err != nil {
 		return nil, false, err
 	}
@@ -93,7 +97,7 @@ func (t *tail) span(ctx context.Context, c *conn, head event.Position, limit int
 	return events, true, nil
 }
 
-func idAt(ctx context.Context, c *conn, p event.Position) (id string, err error) {
-	_, err = c.one(ctx, func(r row) { id = r.text(0) }, "SELECT id FROM events WHERE position = ?", int64(p))
+func idAt(c *conn, p event.Position) (id string, err error) {
+	_, err = c.one(func(r row) { id = r.text(0) }, "SELECT id FROM events WHERE position = ?", int64(p))
 	return id, err
 }

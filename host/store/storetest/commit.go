@@ -328,6 +328,10 @@ func commitTwoOwners(t *testing.T, db *database) {
 	for w, s := range handles {
 		wg.Go(func() {
 			lease, err := s.Acquire(t.Context(), g.ID, "h")
+			if err != nil {
+				t.Errorf("owner %d: %v", w, err)
+				return
+			}
 			for at := lease.Position; at < positions; {
 				c := store.Commit{Generation: g.ID, Epoch: lease.Epoch, Expected: at, Position: at + 1,
 					Documents: []event.DocumentWrite{set("applied", fmt.Sprintf("%03d", at+1), fmt.Sprint(w), at+1)}}
