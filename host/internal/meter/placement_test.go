@@ -113,7 +113,7 @@ func TestFuelCoversTheWork(t *testing.T) {
 	var charged, done int64
 	for seed := range uint64(400) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			l := &ledger{slice: 500, budget: ample}
+			l := &ledger{slice: 1 << 40, budget: ample}
 			mod := start(t, l, Options{}, program(seed).bytes())
 			if _, err := mod.ExportedFunction("run").Call(ctx, seed*977); err != nil {
 				t.Fatal(err)
@@ -143,7 +143,7 @@ func TestChargesAreNotJumpedOver(t *testing.T) {
 			countDown(0, op(opBlock, 0x40), i32c(50), call(1), op(opEnd))),
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := &ledger{slice: 500, budget: ample}
+			l := &ledger{slice: 1 << 40, budget: ample}
 			callee := testFunc{params: []byte{i32}, body: countDown(0, work(1))}
 			mod := start(t, l, Options{}, testModule{globals: []byte{i32}, funcs: []testFunc{
 				{export: "run", params: []byte{i32}, body: body}, callee,
