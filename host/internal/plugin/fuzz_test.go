@@ -13,7 +13,7 @@ import (
 // through has been checked.
 func FuzzHostCalls(f *testing.F) {
 	e := newEngine(f, plugin.EngineOptions{})
-	m := load(f, e, "forward", plugin.Spec{Config: map[string]string{"k": "v"}})
+	m := load(f, e, "forward", plugin.Spec{Config: map[string]string{"k": "v"}, Limits: plugin.Limits{Time: 5e6}})
 	f.Add(new(script).call(callGet, "docs", "a", buffer{free, 10}).event(0).Data)
 	f.Add(new(script).call(callSet, "docs", "a", "{}").call(callScan, "docs", "", "", 10, buffer{free, 1000}).event(0).Data)
 	f.Add(new(script).call(callEmit, "EMT1").call(callLog, 1, "x").call(callFail, "y").call(callRead, buffer{0, 1 << 20}, 0).event(0).Data)

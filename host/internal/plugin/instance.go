@@ -19,11 +19,11 @@ type Instance struct {
 	module *Module
 	call   callContext
 
-	guest         api.Module
-	mem           api.Memory
-	fuel          api.MutableGlobal
-	handle, grant api.Function // handle and eshost_inbox
-	stack         [1]uint64
+	guest       api.Module
+	mem         api.Memory
+	fuel        api.MutableGlobal
+	handle, ask api.Function // handle and eshost_inbox
+	stack       [1]uint64
 
 	inbox, room uint32 // the buffer for envelopes: its address and size
 
@@ -107,7 +107,7 @@ func (in *Instance) start(ctx context.Context) error {
 	if in.fuel == nil {
 		return fmt.Errorf("the meter left no mutable global %s", in.module.engine.opts.Meter.Fuel)
 	}
-	in.handle, in.grant = guest.ExportedFunction(abi.ExportHandle), guest.ExportedFunction(abi.ExportInbox)
+	in.handle, in.ask = guest.ExportedFunction(abi.ExportHandle), guest.ExportedFunction(abi.ExportInbox)
 	if code.exports.initialize {
 		if err := in.run(guest.ExportedFunction(abi.ExportInitialize), 0); err != nil {
 			return err
@@ -190,7 +190,7 @@ func (in *Instance) growInbox(size int) error {
 		return &event.Failure{Kind: event.FailBudget, Message: fmt.Sprintf("the event needs %d bytes, more than the module's memory may have (limits.memory)", size)}
 	}
 	in.room = 0
-	if err := in.run(in.grant, uint64(size)); err != nil {
+	if err := in.run(in.ask, uint64(size)); err != nil {
 		return err
 	}
 	at := uint32(in.stack[0])

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/tetratelabs/wazero"
@@ -47,7 +48,7 @@ func (e *Engine) checkExports(code wazero.CompiledModule) (guestExports, error) 
 		return guestExports{}, err
 	}
 	if code.ExportedMemories()[abi.ExportMemory] == nil {
-		return guestExports{}, missing(funcs, "memory "+abi.ExportMemory)
+		return guestExports{}, missing(funcs, "its memory as "+strconv.Quote(abi.ExportMemory))
 	}
 	var found guestExports
 	for _, want := range []struct {
@@ -69,7 +70,7 @@ func (e *Engine) checkExports(code wazero.CompiledModule) (guestExports, error) 
 		}
 		wanted := signature(types(want.params), types(want.results))
 		if !ok {
-			return found, missing(funcs, "function "+want.name+" "+wanted)
+			return found, missing(funcs, "the function "+want.name+" "+wanted)
 		}
 		if is := signature(f.ParamTypes(), f.ResultTypes()); is != wanted {
 			return found, refuse(ErrExport, "use an eshost SDK, or see abi/ABI.md", "the module exports %s as %s, it must be %s", want.name, is, wanted)
@@ -103,7 +104,7 @@ func missing(funcs map[string]api.FunctionDefinition, what string) error {
 	if funcs["_start"] != nil && funcs[abi.ExportInitialize] == nil {
 		hint = "the module is a program with a main; build a library: Go with -buildmode=c-shared, Rust with crate-type cdylib, C with -mexec-model=reactor"
 	}
-	return refuse(ErrExport, hint, "the module does not export the %s", what)
+	return refuse(ErrExport, hint, "the module does not export %s", what)
 }
 
 func (e *Engine) checkImports(code wazero.CompiledModule) error {

@@ -1,5 +1,5 @@
 ;; kind: export does not fit
-;; error: does not export the memory memory
+;; error: does not export its memory as "memory"
 ;; hint: SDK
 (module
   (func (export "eshost_abi_v1"))
