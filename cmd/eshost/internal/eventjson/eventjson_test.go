@@ -94,12 +94,21 @@ func TestDecodeRefuses(t *testing.T) {
 		`{"specversion":"1.0","id":"1","source":"s","type":"T","stream_type":"k"}`:         `unknown key "stream_type": a CloudEvent's attribute has only a-z and 0-9 in its name`,
 		`{"specversion":"1.0","id":"1","source":"s","type":"T","ext":{}}`:                  `attribute "ext" must be text, a number or a boolean`,
 		`{"specversion":"1.0","id":"1","source":"s","type":"T","data":1,"data_base64":""}`: "data and data_base64 exclude each other",
+		`{"specversion":"1.0"` + manyAttributes(256) + `}`:                                 "has more than 256 keys",
 	} {
 		_, err := Decode([]byte(text))
 		if err == nil || err.Error() != want {
 			t.Errorf("%.80s\ngot  %v\nwant %s", text, err, want)
 		}
 	}
+}
+
+func manyAttributes(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, `,"ext%d":1`, i)
+	}
+	return b.String()
 }
 
 const (

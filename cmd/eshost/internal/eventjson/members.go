@@ -1,10 +1,12 @@
 package eventjson
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 
 	"eshost/host/event"
 )
@@ -15,6 +17,9 @@ type member struct {
 	raw  []byte
 }
 
+// maxMembers bounds an event's own keys; what lies inside its data is not counted.
+const maxMembers = 256
+
 // parseObject checks that b is one JSON object and returns its members in order.
 func parseObject(b []byte) ([]member, error) {
 	if !event.ValidJSON(b) {
@@ -23,13 +28,14 @@ func parseObject(b []byte) ([]member, error) {
 	if first := skipSpace(b, 0); b[first] != '{' {
 		return nil, errors.New("must be a JSON object")
 	}
-	var list []member
-	seen := make(map[string]bool, 8)
+	list := make([]member, 0, 8)
 	for m := range members(b) {
-		if seen[m.name] {
+		if len(list) == maxMembers {
+			return nil, fmt.Errorf("has more than %d keys", maxMembers)
+		}
+		if slices.ContainsFunc(list, func(other member) bool { return other.name == m.name }) {
 			return nil, fmt.Errorf("key %q occurs twice", m.name)
 		}
-		seen[m.name] = true
 		list = append(list, m)
 	}
 	return list, nil
@@ -69,6 +75,9 @@ func members(b []byte) iter.Seq[member] {
 }
 
 func unquote(b []byte) string {
+	if bytes.IndexByte(b, '\\') < 0 {
+		return string(b[1 : len(b)-1])
+	}
 	var s string
 	if err := json.Unmarshal(b, &s); err != nil {
 		return string(b) // cannot be: the whole object was valid
