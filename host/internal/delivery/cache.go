@@ -22,12 +22,12 @@ type cache struct {
 
 	mu      sync.Mutex
 	entries map[string]*cached
-	newest  *cached // of a ring in order of use; newest.prev is the oldest
-	bytes   int
+	newest  *cached // of a ring in order of use; newest.prev is the oldest. What is in flight is not in it
+	bytes   int     // of all entries
 	// complete says that what has no entry does not exist: true as long as the generation was empty
 	// when the session began and nothing has been forgotten since.
 	complete bool
-	// inFlight holds the entries that the batch now committing wrote. They are not in the database
+	// inFlight holds the entries that the batch now committing wrote. They may not be in the database
 	// yet, so they must not be forgotten.
 	inFlight []*cached
 }
@@ -36,7 +36,7 @@ type cached struct {
 	id         string
 	value      []byte
 	exists     bool
-	pinned     bool
+	pinned     bool // in inFlight, not in the ring
 	prev, next *cached
 }
 
@@ -59,17 +59,6 @@ func splitID(id string) store.DocumentKey {
 	return store.DocumentKey{Collection: collection, Key: key}
 }
 
-// lookup returns a document without going to the database; known is false if that would be needed.
-func (c *cache) lookup(id []byte) (value []byte, exists, known bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if e := c.entries[string(id)]; e != nil {
-		c.touch(e)
-		return e.value, e.exists, true
-	}
-	return nil, false, c.complete
-}
-
 // get returns a document, from the database if need be.
 func (c *cache) get(ctx context.Context, id []byte) (value []byte, exists bool, err error) {
 	if value, exists, known := c.lookup(id); known {
@@ -82,7 +71,21 @@ func (c *cache) get(ctx context.Context, id []byte) (value []byte, exists bool, 
 	return docs[0].Data, true, nil
 }
 
+// lookup returns a document without going to the database; known is false if that would be needed.
+func (c *cache) lookup(id []byte) (value []byte, exists, known bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e := c.entries[string(id)]; e != nil {
+		c.touch(e)
+		return e.value, e.exists, true
+	}
+	return nil, false, c.complete
+}
+
 // load reads documents that have no entry and remembers them, and also which do not exist.
+//
+// A commit that lands meanwhile does not matter: what it writes has entries, and keeps them until
+// after the lanes are done.
 func (c *cache) load(ctx context.Context, ids []string) ([]event.Document, error) {
 	keys := make([]store.DocumentKey, len(ids))
 	for i, id := range ids {
@@ -100,7 +103,7 @@ func (c *cache) load(ctx context.Context, ids []string) ([]event.Document, error
 	for _, id := range ids {
 		c.remember(id, nil, false) // does nothing to those just read
 	}
-	c.shrink(len(ids))
+	c.shrink()
 	return docs, nil
 }
 
@@ -111,7 +114,7 @@ func (c *cache) knowsAll() bool {
 	return c.complete
 }
 
-// missing returns those ids that only the database knows about.
+// missing returns those ids that only the database knows about. It reuses the slice.
 func (c *cache) missing(ids []string) []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -129,7 +132,10 @@ func (c *cache) remember(id string, value []byte, exists bool) {
 	if c.entries[id] != nil {
 		return
 	}
-	c.insert(&cached{id: id, value: value, exists: exists})
+	e := &cached{id: id, value: value, exists: exists}
+	c.entries[id] = e
+	c.bytes += e.size()
+	c.link(e)
 }
 
 // begin makes a batch's writes visible before its commit, and keeps them until settled.
@@ -141,9 +147,10 @@ func (c *cache) begin(writes []event.DocumentWrite, ids []string) {
 		e := c.entries[ids[i]]
 		if e == nil {
 			e = &cached{id: ids[i]}
-			c.insert(e)
+			c.entries[e.id] = e
+			c.bytes += e.size()
 		} else {
-			c.touch(e)
+			c.unlink(e)
 		}
 		c.bytes += len(w.Data) - len(e.value)
 		e.value, e.exists, e.pinned = w.Data, w.Data != nil, true
@@ -157,32 +164,37 @@ func (c *cache) settled() {
 	defer c.mu.Unlock()
 	for i, e := range c.inFlight {
 		e.pinned = false
+		c.link(e)
 		c.inFlight[i] = nil
 	}
 	c.inFlight = c.inFlight[:0]
-	c.shrink(0)
+	c.shrink()
 }
 
-// pending calls f for every document that the batch in flight wrote below a prefix of ids.
-func (c *cache) pending(prefix string, f func(id string, value []byte, exists bool)) {
+// pendingIDs appends the ids of the documents that the batch in flight writes.
+func (c *cache) pendingIDs(ids []string) []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, e := range c.inFlight {
-		if strings.HasPrefix(e.id, prefix) {
-			f(e.id, e.value, e.exists)
-		}
+		ids = append(ids, e.id)
 	}
+	return ids
 }
 
-// shrink forgets the entries least recently used until the cache fits, but neither the newest keep
-// ones nor what is in flight.
-func (c *cache) shrink(keep int) {
-	for n := len(c.entries); c.bytes > c.maxBytes && n > keep && c.newest != nil; n-- {
+// pending returns what the batch in flight writes to a document; known is false if it does not.
+func (c *cache) pending(id string) (value []byte, exists, known bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e := c.entries[id]; e != nil && e.pinned {
+		return e.value, e.exists, true
+	}
+	return nil, false, false
+}
+
+// shrink forgets the entries least recently used until the cache fits. What is in flight stays.
+func (c *cache) shrink() {
+	for c.bytes > c.maxBytes && c.newest != nil {
 		oldest := c.newest.prev
-		if oldest.pinned {
-			c.newest = oldest // turn the ring: it becomes the newest
-			continue
-		}
 		c.unlink(oldest)
 		delete(c.entries, oldest.id)
 		c.bytes -= oldest.size()
@@ -190,18 +202,11 @@ func (c *cache) shrink(keep int) {
 	}
 }
 
-func (c *cache) insert(e *cached) {
-	c.entries[e.id] = e
-	c.bytes += e.size()
-	c.link(e)
-}
-
 func (c *cache) touch(e *cached) {
-	if c.newest == e {
-		return
+	if c.newest != e && !e.pinned {
+		c.unlink(e)
+		c.link(e)
 	}
-	c.unlink(e)
-	c.link(e)
 }
 
 func (c *cache) link(e *cached) {

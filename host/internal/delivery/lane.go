@@ -4,9 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
-
-	"github.com/google/uuid"
 
 	"eshost/host/event"
 	"eshost/host/store"
@@ -20,38 +19,51 @@ type lane struct {
 	cache  *cache
 	inst   Instance
 
-	// tracking says that there are other lanes, so that reads must be remembered.
-	tracking bool
-	overlay  map[string]*slot
-	scans    []string // id prefixes that were scanned
-	emitted  []event.Emitted
-	failed   map[string]*failedKey
-	queue    []store.QueuedEvent
-	handled  int
-	habits   habits
+	// Of the batch.
+	bounds  bounds
+	overlay map[string]*slot
+	written []*slot // of overlay, in order of first write
+	touched []string
+	scans   map[string]struct{} // id prefixes that were scanned
+	emitted []event.Emitted
+	failed  map[string]*failedKey
+	queue   []store.QueuedEvent
+	habits  habits
+	tasks   []task // this lane's, when there are several
+	slots   slots
+	done    int // tasks, handled or queued
+	handled int // events whose handler ran
+	size    int // of what is kept until the batch is committed, in bytes
 
 	// Of the event being handled.
 	current *event.Event
-	writes  []write
+	writes  writes
 	emits   []event.Emitted
 	hostErr error // trouble of the host's own that a host call met
 	scratch []byte
 }
 
-// slot is what a lane knows of a document: what it read there, or what it wrote.
-type slot struct {
-	id       string
-	value    []byte
-	exists   bool
-	written  bool
-	position event.Position
+// task is an event with its ordering key.
+type task struct {
+	e   *event.Event
+	key string
 }
 
-// write is an event's write before its handler has returned.
-type write struct {
-	id    string
-	value []byte // nil deletes
+// bounds say what a lane may do with its part of a batch.
+type bounds struct {
+	// alone says that there are no other lanes: reads need not be remembered, and the lane may end
+	// its part where it likes.
+	alone bool
+	held  map[string]*sequence // keys whose events must wait
+	// refused are events that fail without being handled, by position.
+	refused map[event.Position]*event.Failure
+	bytes   int          // how much the lane may keep
+	room    int          // how many events may be queued
+	hurry   *atomic.Bool // set when the batch has taken long enough; nil means never
 }
+
+// errFull ends a lane that has done more than its bounds allow while others run.
+var errFull = errors.New("the lane is full")
 
 // failedKey is a key whose event failed in this batch.
 type failedKey struct {
@@ -61,52 +73,100 @@ type failedKey struct {
 }
 
 func newLane(o *Options, module Module, cache *cache) *lane {
-	return &lane{o: o, module: module, cache: cache}
+	return &lane{
+		o: o, module: module, cache: cache,
+		overlay: make(map[string]*slot),
+		scans:   make(map[string]struct{}),
+		failed:  make(map[string]*failedKey),
+	}
 }
 
 // reset forgets the last batch.
-func (l *lane) reset(tracking bool) {
-	l.tracking = tracking
-	l.overlay = make(map[string]*slot)
-	l.failed = make(map[string]*failedKey)
-	l.scans, l.emitted, l.queue = nil, nil, nil
-	l.handled = 0
-	l.habits = nil
+func (l *lane) reset(b bounds) {
+	l.bounds = b
+	l.overlay, l.scans, l.failed = emptied(l.overlay), emptied(l.scans), emptied(l.failed)
+	clear(l.written)
+	l.written, l.touched = l.written[:0], nil
+	l.slots.reset()
+	l.emitted, l.queue, l.habits = nil, nil, nil
+	l.done, l.handled, l.size = 0, 0, 0
 }
 
-// run handles events, the first on the given attempt. An error is the host's trouble: the batch is void.
-func (l *lane) run(ctx context.Context, events []*event.Event, order Order, attempt int) error {
-	for _, e := range events {
-		key := order(e)
-		// Invariant 4: what comes after a failed event of the same key waits behind it.
-		if l.failed[key] != nil {
-			l.queue = append(l.queue, store.QueuedEvent{Key: key, Position: e.Position})
-			continue
+// emptied returns m without its entries, or a new map if m has grown so large that emptying it would
+// cost more than a small batch.
+func emptied[V any](m map[string]V) map[string]V {
+	if len(m) > 4*firstBatch {
+		return make(map[string]V, firstBatch)
+	}
+	clear(m)
+	return m
+}
+
+// run handles tasks, the first on the given attempt. A lane that is alone may end before the last one;
+// done says where. An error is the host's trouble, or errFull: the batch is void.
+func (l *lane) run(ctx context.Context, tasks []task, attempt int) error {
+	for i := range tasks {
+		if i > 0 && l.full() {
+			if l.bounds.alone {
+				return nil
+			}
+			return errFull
 		}
-		err := l.handle(ctx, e, attempt)
-		attempt = 1
-		var failure *event.Failure
-		switch {
-		case err == nil:
-			l.apply(e)
-		case errors.As(err, &failure):
-			l.failed[key] = &failedKey{position: e.Position, failure: failure, at: time.Now()}
-			l.queue = append(l.queue, store.QueuedEvent{Key: key, Position: e.Position})
-		default:
+		if err := l.take(ctx, &tasks[i], attempt); err != nil {
 			return err
 		}
-		l.handled++
+		attempt = 1
+		l.done++
 	}
 	return nil
 }
 
+func (l *lane) full() bool {
+	return l.size >= l.bounds.bytes || len(l.queue) >= l.bounds.room || l.bounds.hurry != nil && l.bounds.hurry.Load()
+}
+
+// take handles one event, or queues it.
+func (l *lane) take(ctx context.Context, t *task, attempt int) error {
+	// Invariant 4: what comes after a failed event of the same key waits behind it.
+	if l.bounds.held[t.key] != nil || l.failed[t.key] != nil {
+		l.enqueue(t)
+		return nil
+	}
+	err := l.handle(ctx, t.e, attempt)
+	var failure *event.Failure
+	switch {
+	case err == nil:
+		l.apply(t.e)
+	case errors.As(err, &failure):
+		l.failed[t.key] = &failedKey{position: t.e.Position, failure: failure, at: time.Now()}
+		l.enqueue(t)
+	default:
+		return err
+	}
+	l.handled++
+	return nil
+}
+
+func (l *lane) enqueue(t *task) {
+	l.queue = append(l.queue, store.QueuedEvent{Key: t.key, Position: t.e.Position})
+	l.size += slotOverhead
+}
+
 // handle runs one event on a sound instance. What it wants to change is in writes and emits.
 func (l *lane) handle(ctx context.Context, e *event.Event, attempt int) error {
+	if err := ctx.Err(); err != nil {
+		return context.Cause(ctx)
+	}
+	if f := l.bounds.refused[e.Position]; f != nil {
+		return f
+	}
 	if err := l.prepare(ctx); err != nil {
 		return err
 	}
 	// Invariant 3: whatever the last event left here goes away before anything can see it.
-	l.current, l.writes, l.emits, l.hostErr = e, l.writes[:0], l.emits[:0], nil
+	l.writes.reset()
+	clear(l.emits)
+	l.current, l.emits, l.hostErr = e, l.emits[:0], nil
 	err := l.inst.Handle(ctx, e, attempt, l)
 	if l.hostErr != nil {
 		return l.hostErr
@@ -121,6 +181,9 @@ func (l *lane) prepare(ctx context.Context) error {
 	}
 	l.close(ctx)
 	inst, err := l.module.NewInstance(ctx)
+	if ctx.Err() != nil && err != nil {
+		return context.Cause(ctx)
+	}
 	if err != nil {
 		return &instanceError{err}
 	}
@@ -148,120 +211,30 @@ func (e *instanceError) reason() string { return e.Error() + "; replace the modu
 
 // apply makes the event's effects part of the lane's.
 func (l *lane) apply(e *event.Event) {
-	for _, w := range l.writes {
+	for i := range l.writes.list {
+		w := &l.writes.list[i]
 		s := l.overlay[w.id]
 		if s == nil {
-			s = &slot{id: w.id}
-			l.overlay[w.id] = s
+			s = l.keep(w.id)
 		}
-		s.value, s.exists, s.written, s.position = w.value, w.value != nil, true, e.Position
+		if !s.written {
+			s.written = true
+			l.written = append(l.written, s)
+		}
+		l.size += len(w.value) - len(s.value)
+		s.value, s.exists, s.position = w.value, w.value != nil, e.Position
+	}
+	for i := range l.emits {
+		l.size += emittedSize(&l.emits[i])
 	}
 	l.emitted = append(l.emitted, l.emits...)
 }
 
-// find returns what the lane itself knows of a document.
-func (l *lane) find(id []byte) (value []byte, exists, known bool) {
-	for i := len(l.writes) - 1; i >= 0; i-- {
-		if w := &l.writes[i]; w.id == string(id) {
-			return w.value, w.value != nil, true
-		}
-	}
-	if s := l.overlay[string(id)]; s != nil {
-		return s.value, s.exists, true
-	}
-	return nil, false, false
-}
-
-// Get returns a document as the event sees it.
-func (l *lane) Get(ctx context.Context, collection, key []byte) ([]byte, bool, error) {
-	l.scratch = appendID(l.scratch[:0], collection, key)
-	l.learn(collection, key)
-	if value, exists, known := l.find(l.scratch); known {
-		return value, exists, nil
-	}
-	value, exists, err := l.cache.get(ctx, l.scratch)
-	if err != nil {
-		return nil, false, l.trouble(err)
-	}
-	if l.tracking {
-		id := string(l.scratch)
-		l.overlay[id] = &slot{id: id, value: value, exists: exists}
-	}
-	return value, exists, nil
-}
-
-// Set writes a document.
-func (l *lane) Set(collection, key, value []byte) error {
-	l.write(collection, key, append(make([]byte, 0, len(value)), value...))
-	return nil
-}
-
-// Delete removes a document, if there is one.
-func (l *lane) Delete(collection, key []byte) error {
-	l.write(collection, key, nil)
-	return nil
-}
-
-func (l *lane) write(collection, key, value []byte) {
-	l.scratch = appendID(l.scratch[:0], collection, key)
-	for i := range l.writes {
-		if w := &l.writes[i]; w.id == string(l.scratch) {
-			w.value = value
-			return
-		}
-	}
-	id := ""
-	if s := l.overlay[string(l.scratch)]; s != nil {
-		id = s.id
-	} else {
-		id = string(l.scratch)
-	}
-	l.writes = append(l.writes, write{id: id, value: value})
-}
-
-// Emit takes an event to be appended with the checkpoint.
-func (l *lane) Emit(e event.Emitted) error {
-	e.Cause = l.current.Position
-	e.ID = emittedID(l.o.Plugin, l.current.ID, len(l.emits))
-	l.emits = append(l.emits, e)
-	return nil
-}
-
-// emittedID is the same whenever the same plugin handles the same event, so that a repetition makes
-// no second event.
-func emittedID(plugin, cause string, index int) string {
-	return uuid.NewSHA1(emittedSpace, fmt.Appendf(nil, "%s\x00%s\x00%d", plugin, cause, index)).String()
-}
-
-// emittedSpace is the name space (RFC 9562, version 5) of emitted events' ids.
-var emittedSpace = uuid.MustParse("5bd2d8b2-0f52-4f4c-9e63-6b4a3c1c7e11")
-
-// trouble remembers an error that is not the event's, so that the guest cannot turn it into one.
-func (l *lane) trouble(err error) error {
-	if l.hostErr == nil {
-		l.hostErr = err
-	}
-	return err
-}
-
-// habits counts, by collection, how often a handler asked for the document whose key is the event's
-// stream, and how often for another: documents of the first kind can be read ahead.
-type habits map[string]*habit
-
-type habit struct{ stream, other int }
-
-func (l *lane) learn(collection, key []byte) {
-	h := l.habits[string(collection)]
-	if h == nil {
-		if l.habits == nil {
-			l.habits = make(habits)
-		}
-		h = &habit{}
-		l.habits[string(collection)] = h
-	}
-	if string(key) == l.current.Stream {
-		h.stream++
-	} else {
-		h.other++
-	}
+// keep makes a slot for a document.
+func (l *lane) keep(id string) *slot {
+	s := l.slots.next()
+	s.id = id
+	l.overlay[id] = s
+	l.size += slotOverhead + len(id)
+	return s
 }

@@ -3,9 +3,10 @@ package delivery
 import (
 	"cmp"
 	"context"
-	"hash/maphash"
+	"errors"
+	"math"
 	"slices"
-	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -20,28 +21,28 @@ type outcome struct {
 	ids       []string // of documents, in the same order
 	emitted   []event.Emitted
 	failed    map[string]*failedKey
-	queue     []store.QueuedEvent
-	handled   int
+	queue     []store.QueuedEvent // in position order
+	done      int                 // tasks it covers, from the first
+	handled   int                 // events whose handler ran
+	size      int                 // in bytes
 }
 
 // lanes splits batches by ordering key and joins what comes of it.
 type lanes struct {
 	o     *Options
 	all   []*lane
-	seed  maphash.Seed
 	habit habits
 
 	perEvent time.Duration // recent handling time of one event
-	scanning bool          // the plugin scans
 	// After a conflict the next serial batches are not split; their number doubles with each conflict
 	// in a row.
 	serial, penalty int
 }
 
-const maxPenalty = 1024
+const firstPenalty, maxPenalty = 8, 1024
 
 func newLanes(o *Options, module Module, c *cache) *lanes {
-	ls := &lanes{o: o, seed: maphash.MakeSeed(), habit: make(habits), penalty: 8}
+	ls := &lanes{o: o, habit: make(habits), penalty: firstPenalty}
 	for range o.Lanes {
 		ls.all = append(ls.all, newLane(o, module, c))
 	}
@@ -54,27 +55,27 @@ func (ls *lanes) close(ctx context.Context) {
 	}
 }
 
-// run handles a batch and returns its outcome, as one lane would have made it.
-func (ls *lanes) run(ctx context.Context, events []event.Event) (*outcome, error) {
+// run handles a batch and returns its outcome, as one lane would have made it. The outcome may cover
+// less than all tasks, where bounds ended it.
+func (ls *lanes) run(ctx context.Context, tasks []task, b bounds) (*outcome, error) {
 	began := time.Now()
-	n := ls.wanted(len(events))
-	out, err := ls.split(ctx, events, n)
-	if err != nil {
-		return nil, err
-	}
-	if out == nil {
-		// Invariant 5: what one lane did depends on what another did. Throw it away; one lane decides.
-		ls.serial, ls.penalty = ls.penalty, min(2*ls.penalty, maxPenalty)
-		ls.o.Metrics.conflicts.WithLabelValues(ls.o.Plugin).Inc()
-		n = 1
-		if out, err = ls.split(ctx, events, 1); err != nil {
+	n := ls.wanted(len(tasks))
+	var out *outcome
+	if n > 1 {
+		var err error
+		if out, err = ls.split(ctx, tasks, n, b); err != nil {
 			return nil, err
 		}
-	} else if n > 1 {
-		ls.penalty = 8
 	}
-	if len(events) > 0 {
-		each := time.Since(began) * time.Duration(n) / time.Duration(len(events))
+	if out == nil {
+		n, began = 1, time.Now()
+		var err error
+		if out, err = ls.alone(ctx, tasks, 1, b); err != nil {
+			return nil, err
+		}
+	}
+	if out.handled > 0 {
+		each := time.Since(began) * time.Duration(n) / time.Duration(out.handled)
 		ls.perEvent = (3*ls.perEvent + each) / 4
 	}
 	return out, nil
@@ -90,135 +91,99 @@ func (ls *lanes) wanted(events int) int {
 	return max(1, min(worth, len(ls.all), events))
 }
 
-// split runs a batch in n lanes. A nil outcome without an error is a conflict.
-func (ls *lanes) split(ctx context.Context, events []event.Event, n int) (*outcome, error) {
-	parts := ls.partition(events, n)
-	g, gctx := errgroup.WithContext(ctx)
-	for i, l := range ls.all[:n] {
-		l.reset(n > 1)
-		g.Go(func() error { return l.run(gctx, parts[i], ls.o.Order, 1) })
-	}
-	if err := g.Wait(); err != nil {
+// alone runs a batch, or what of it the bounds allow, in one lane.
+func (ls *lanes) alone(ctx context.Context, tasks []task, attempt int, b bounds) (*outcome, error) {
+	var late atomic.Bool
+	defer time.AfterFunc(slowBatch, func() { late.Store(true) }).Stop()
+	b.alone, b.hurry = true, &late
+	l := ls.all[0]
+	l.reset(b)
+	if err := l.run(ctx, tasks, attempt); err != nil {
 		return nil, err
 	}
-	if conflict(ls.all[:n]) {
+	return ls.join(ls.all[:1]), nil
+}
+
+// split runs a batch in n lanes. A nil outcome without an error says that one lane must do it: lanes
+// have met, or did more than the bounds allow.
+func (ls *lanes) split(ctx context.Context, tasks []task, n int, b bounds) (*outcome, error) {
+	b.bytes = max(b.bytes/n, 1)
+	ls.partition(tasks, n)
+	g, gctx := errgroup.WithContext(ctx)
+	for _, l := range ls.all[:n] {
+		l.reset(b)
+		g.Go(func() error { return l.run(gctx, l.tasks, 1) })
+	}
+	err := g.Wait()
+	switch {
+	case errors.Is(err, errFull):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	case conflict(ls.all[:n]):
+		// Invariant 5: what one lane did depends on what another did. Throw it away; one lane decides.
+		ls.serial, ls.penalty = ls.penalty, min(2*ls.penalty, maxPenalty)
+		ls.o.Metrics.conflicts.WithLabelValues(ls.o.Plugin).Inc()
 		return nil, nil
 	}
-	return ls.join(ls.all[:n]), nil
+	ls.penalty = firstPenalty
+	if out := ls.join(ls.all[:n]); len(out.queue) <= b.room {
+		return out, nil
+	}
+	return nil, nil
 }
 
 // partition keeps the events of one key in one lane, in position order.
-func (ls *lanes) partition(events []event.Event, n int) [][]*event.Event {
-	parts := make([][]*event.Event, n)
-	for i := range parts {
-		parts[i] = make([]*event.Event, 0, len(events)/n+1)
+func (ls *lanes) partition(tasks []task, n int) {
+	for _, l := range ls.all[:n] {
+		clear(l.tasks)
+		l.tasks = l.tasks[:0]
 	}
-	for i := range events {
-		e, p := &events[i], 0
-		if n > 1 {
-			p = int(maphash.String(ls.seed, ls.o.Order(e)) % uint64(n))
-		}
-		parts[p] = append(parts[p], e)
+	for i := range tasks {
+		l := ls.all[hash(tasks[i].key)%uint64(n)]
+		l.tasks = append(l.tasks, tasks[i])
 	}
-	return parts
 }
 
-// conflict reports whether a lane read or wrote what another lane wrote. Invariant 5: if none did,
-// any interleaving of the lanes, position order among them, gives the same outcome.
-func conflict(ls []*lane) bool {
-	if len(ls) == 1 {
-		return false
+// hash is FNV-1a, so that the same batch is always split the same way.
+func hash(key string) uint64 {
+	h := uint64(14695981039346656037)
+	for i := range len(key) {
+		h = (h ^ uint64(key[i])) * 1099511628211
 	}
-	writer := make(map[string]*lane)
-	for _, l := range ls {
-		for id, s := range l.overlay {
-			if !s.written {
-				continue
-			}
-			if writer[id] != nil {
-				return true
-			}
-			writer[id] = l
-		}
-	}
-	for _, l := range ls {
-		for id := range l.overlay {
-			if w := writer[id]; w != nil && w != l {
-				return true
-			}
-		}
-		for _, prefix := range l.scans {
-			for id, w := range writer {
-				if w != l && strings.HasPrefix(id, prefix) {
-					return true
-				}
-			}
-		}
-	}
-	return false
+	return h
 }
 
 func (ls *lanes) join(from []*lane) *outcome {
 	out := &outcome{failed: make(map[string]*failedKey)}
+	n := 0
 	for _, l := range from {
-		for id, s := range l.overlay {
-			if !s.written {
-				continue
-			}
-			k := splitID(id)
-			out.ids = append(out.ids, id)
+		n += len(l.written)
+	}
+	out.documents, out.ids = make([]event.DocumentWrite, 0, n), make([]string, 0, n)
+	for _, l := range from {
+		for _, s := range l.written {
+			k := splitID(s.id)
+			out.ids = append(out.ids, s.id)
 			out.documents = append(out.documents, event.DocumentWrite{Collection: k.Collection, Key: k.Key, Data: s.value, Position: s.position})
 		}
 		out.emitted = append(out.emitted, l.emitted...)
 		out.queue = append(out.queue, l.queue...)
+		out.done += l.done
 		out.handled += l.handled
+		out.size += l.size
 		for key, f := range l.failed {
 			out.failed[key] = f
 		}
-		ls.scanning = ls.scanning || len(l.scans) > 0
 		ls.habit.add(l.habits)
 	}
-	// Within one cause the lane kept the order of the calls.
-	slices.SortStableFunc(out.emitted, func(a, b event.Emitted) int { return cmp.Compare(a.Cause, b.Cause) })
-	slices.SortFunc(out.queue, func(a, b store.QueuedEvent) int { return cmp.Compare(a.Position, b.Position) })
+	if len(from) > 1 {
+		// Within one cause the lane kept the order of the calls.
+		slices.SortStableFunc(out.emitted, func(a, b event.Emitted) int { return cmp.Compare(a.Cause, b.Cause) })
+		slices.SortFunc(out.queue, func(a, b store.QueuedEvent) int { return cmp.Compare(a.Position, b.Position) })
+	}
 	return out
 }
 
-func (h habits) add(more habits) {
-	for collection, m := range more {
-		if h[collection] == nil {
-			h[collection] = &habit{}
-		}
-		h[collection].stream += m.stream
-		h[collection].other += m.other
-	}
-}
-
-// readAhead loads the documents that the handlers will most likely ask for in one statement.
-func (ls *lanes) readAhead(ctx context.Context, c *cache, events []event.Event) error {
-	const most = 20_000
-	if c.knowsAll() {
-		return nil
-	}
-	var ids []string
-	for collection, h := range ls.habit {
-		if h.stream <= h.other {
-			continue
-		}
-		seen := make(map[string]bool)
-		for i := range events {
-			if stream := events[i].Stream; !seen[stream] && len(ids) < most {
-				seen[stream] = true
-				ids = append(ids, collection+"\x00"+stream)
-			}
-		}
-	}
-	if len(ids) == 0 {
-		return nil
-	}
-	if ids = c.missing(ids); len(ids) == 0 {
-		return nil
-	}
-	_, err := c.load(ctx, ids)
-	return err
-}
+// unbounded is for a sequence that is gone through: its events wait already.
+func unbounded(bytes int) bounds { return bounds{bytes: bytes, room: math.MaxInt} }

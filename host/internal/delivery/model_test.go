@@ -77,9 +77,18 @@ func (m *model) follow(c *applied, w *way) {
 }
 
 func (m *model) batch(c *applied, w *way, want *changes) {
+	behind := make(map[string]event.Position) // what already waits, by its key of today
+	for _, q := range m.sequences {
+		for _, p := range q.queue {
+			behind[w.Order(m.log.at(p))] = p
+		}
+	}
 	for _, e := range m.log.between(c.Expected, c.Position, m.filter) {
 		key := w.Order(&e)
 		q := m.sequences[key]
+		if p := behind[key]; p != 0 && q == nil {
+			m.t.Errorf("event %d overtakes event %d of the same key %q", e.Position, p, key)
+		}
 		if q == nil {
 			failure := m.handle(&e, 1, w, want)
 			if failure == nil {

@@ -53,7 +53,10 @@ type Effects interface {
 	Get(ctx context.Context, collection, key []byte) (value []byte, ok bool, err error)
 	Set(collection, key, value []byte) error
 	Delete(collection, key []byte) error
+	// Scan lists documents. No guest is given more than 16 MiB at once, so a list of more than
+	// scanBytes may be incomplete: it is refused anyhow.
 	Scan(ctx context.Context, collection, prefix, after []byte, limit int) ([]event.Document, error)
+	// Emit takes e and its bytes over.
 	Emit(e event.Emitted) error
 }
 
@@ -74,7 +77,7 @@ type Options struct {
 	LaneWork time.Duration
 	// MaxBatch is the most events a batch has. Defaults to DefaultMaxBatch.
 	MaxBatch int
-	// MaxBatchBytes is about how large a batch gets. Defaults to 16 MiB.
+	// MaxBatchBytes is about how large a batch gets: its events, and likewise what it changes. Defaults to 16 MiB.
 	MaxBatchBytes int
 	// Attempts is how often an event is tried before its sequence is parked. Defaults to 5.
 	Attempts int
@@ -102,9 +105,9 @@ const DefaultMaxBatch = 20_000
 
 const (
 	firstBatch   = 256 // the first batch, before anything is known about the plugin
-	scanBatch    = 512 // the most events of a batch for a plugin that scans: a scan walks the overlay
 	slowBatch    = time.Second
-	retryPage    = 1_000 // queued events handled in one go
+	slowCommit   = 5 * time.Second // then Status says so
+	retryPage    = 1_000           // the most queued events handled in one go
 	leaseRecheck = time.Second
 )
 

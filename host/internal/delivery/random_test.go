@@ -65,14 +65,16 @@ func newScenario(t testing.TB, seed uint64) *scenario {
 	sc := &scenario{t: t, seed: seed, r: r, log: newFakeLog(), ways: make(map[string]*way), trouble: dice(seed, "trouble")}
 	sc.store = newFakeStore(t, sc.log)
 	sc.script = script{
-		seed:   seed,
-		steps:  1 + r.IntN(5),
-		keys:   1 + r.IntN(30),
-		shared: pick(r, 0, 0.01, 0.1, 0.5),
-		fails:  pick(r, 0, 0.01, 0.05, 0.3),
-		scans:  pick(r, 0, 0, 0.02, 0.2),
-		emits:  pick(r, 0, 0.1),
+		seed:    seed,
+		steps:   1 + r.IntN(5),
+		keys:    1 + r.IntN(30),
+		shared:  pick(r, 0, 0.01, 0.1, 0.5),
+		fails:   pick(r, 0, 0.01, 0.05, 0.3),
+		scans:   pick(r, 0, 0, 0.02, 0.2),
+		emits:   pick(r, 0, 0.1),
+		refused: pick(r, 0, 0, 0.3),
 	}
+	sc.log.types["typed"] = "of another kind"
 	if r.IntN(2) == 0 {
 		sc.filter.Types = []string{"Done", "Echo"}
 	}
@@ -156,7 +158,7 @@ func (sc *scenario) start(name string) (stop func()) {
 		Plugin:        "p",
 		Generation:    1,
 		HostID:        name,
-		Order:         ByStream,
+		Order:         pick(r, ByStream, ByStream, ByStream, ByAll, ByMetadata("tenant")),
 		Lanes:         1 + r.IntN(8),
 		LaneWork:      1,
 		MaxBatch:      pick(r, 1, 2, 7, 100, 1000),
@@ -215,7 +217,7 @@ func (sc *scenario) settle() {
 	}
 	stop()
 	sc.script.version++
-	sc.script.fails = 0
+	sc.script.fails, sc.script.refused = 0, 0
 	stop = sc.start("mended")
 	mended := func() bool {
 		st.mu.Lock()

@@ -18,14 +18,17 @@ type Runner struct {
 	feed   Feed
 	module Module
 
+	suspicion suspicion
+
 	mu     sync.Mutex
 	status Status
+	flight *flight // being committed, nil if nothing is
 }
 
 // Status is what a runner does, as it sees it.
 type Status struct {
 	State  RunnerState
-	Reason string // why it does not run; empty when it does
+	Reason string // why it does not get on; empty when it does
 	// Position is the checkpoint as last committed by this runner, 0 before its first session.
 	Position event.Position
 	Epoch    int64
@@ -57,11 +60,12 @@ const (
 // NewRunner returns a runner that does nothing before Run.
 func NewRunner(state State, feed Feed, module Module, o Options) *Runner {
 	return &Runner{
-		o:      o.withDefaults(),
-		state:  state,
-		feed:   feed,
-		module: module,
-		status: Status{State: Starting},
+		o:         o.withDefaults(),
+		state:     state,
+		feed:      feed,
+		module:    module,
+		suspicion: suspicion{refused: make(map[event.Position]*event.Failure)},
+		status:    Status{State: Starting},
 	}
 }
 
@@ -69,13 +73,26 @@ func NewRunner(state State, feed Feed, module Module, o Options) *Runner {
 func (r *Runner) Status() Status {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.status
+	st := r.status
+	if r.flight != nil && st.Reason == "" {
+		if d := time.Since(r.flight.began); d > slowCommit {
+			st.Reason = fmt.Sprintf("the commit of positions %d to %d has been under way for %s; the database is slow, or something holds a lock that it needs",
+				r.flight.c.Expected+1, r.flight.c.Position, d.Round(time.Second))
+		}
+	}
+	return st
 }
 
 func (r *Runner) update(f func(*Status)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	f(&r.status)
+}
+
+func (r *Runner) committing(fl *flight) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.flight = fl
 }
 
 func (r *Runner) setState(state RunnerState, reason string) {
@@ -86,8 +103,8 @@ func (r *Runner) setState(state RunnerState, reason string) {
 // gives the lease back.
 func (r *Runner) Run(ctx context.Context) {
 	defer r.setState(Stopped, "the host stopped it")
-	work, cancel := r.workContext(ctx)
-	defer cancel()
+	work, release := r.workContext(ctx)
+	defer release()
 	for failures := 0; ctx.Err() == nil; {
 		s, err := r.open(ctx)
 		if err == nil {
@@ -108,24 +125,27 @@ func (r *Runner) Run(ctx context.Context) {
 }
 
 // workContext outlives ctx by the grace period, so that work in flight can end well.
-func (r *Runner) workContext(ctx context.Context) (context.Context, context.CancelFunc) {
+func (r *Runner) workContext(ctx context.Context) (work context.Context, release func()) {
 	work, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
-	stop := context.AfterFunc(ctx, func() {
-		timer := time.NewTimer(r.o.Grace)
-		defer timer.Stop()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
 		select {
-		case <-timer.C:
+		case <-ctx.Done():
+			sleep(work, r.o.Grace)
 			cancel(fmt.Errorf("not done within %s of the stop", r.o.Grace))
 		case <-work.Done():
 		}
-	})
-	return work, func() { stop(); cancel(context.Canceled) }
+	}()
+	return work, func() { cancel(context.Canceled); <-done }
 }
 
 // judge logs why a session ended, once for each cause in a row, and says how long to wait.
 func (r *Runner) judge(err error, failures int) (int, time.Duration) {
 	log := r.o.Logger
 	var held *store.LeaseHeldError
+	var inst *instanceError
+	var refused *refusedCommit
 	switch {
 	case errors.As(err, &held):
 		reason := fmt.Sprintf("lease held by host %q for another %s; it is taken over when that host stops or dies",
@@ -139,15 +159,16 @@ func (r *Runner) judge(err error, failures int) (int, time.Duration) {
 		log.Warn("lost the lease: another host has taken over, nothing of the batch in flight was stored")
 		r.setState(Waiting, "lease lost to another host")
 		return 0, leaseRecheck
+	case errors.As(err, &refused):
+		log.Warn("the store refuses what a batch emits, handling it again in smaller parts", "error", err)
+		return 0, 0 // each time less is left that may be the cause
+	case errors.As(err, &inst):
+		r.setState(Paused, inst.reason())
+	default:
+		r.setState(BackingOff, err.Error())
 	}
 	failures++
 	pause := min(50*time.Millisecond<<min(failures, 16), 5*time.Second)
-	var inst *instanceError
-	if errors.As(err, &inst) {
-		r.setState(Paused, inst.reason())
-	} else {
-		r.setState(BackingOff, err.Error())
-	}
 	if failures == 1 || failures%20 == 0 {
 		log.Error("delivery failed, trying again from the checkpoint", "error", err, "failures", failures, "pause", pause)
 	}

@@ -4,25 +4,34 @@ import (
 	"fmt"
 	"time"
 
-	"eshost/host/event"
 	"eshost/host/store"
 )
 
 // sequences is the session's view of the keys that have failed, equal to the store's rows once the
 // batch in flight is committed.
 type sequences struct {
-	byKey   map[string]*store.Sequence
+	byKey   map[string]*sequence
 	waiting int // events in all of them
 }
 
+// sequence is one key's. Its Waiting is kept up to date.
+type sequence struct {
+	store.Sequence
+	page int // how many queued events are handled in one go next time
+}
+
 // newSequences takes what the store has. A sequence that another module failed on is tried again at
-// once: replacing the module may be what mends it.
-func newSequences(stored []store.Sequence, digest string, now time.Time) *sequences {
-	s := &sequences{byKey: make(map[string]*store.Sequence, len(stored))}
+// once: replacing the module may be what mends it. No other waits longer than the longest backoff,
+// whatever the clock said that its time was taken from.
+func newSequences(stored []store.Sequence, o *Options, digest string, now time.Time) *sequences {
+	s := &sequences{byKey: make(map[string]*sequence, len(stored))}
 	for i := range stored {
-		q := &stored[i]
+		q := &sequence{Sequence: stored[i], page: 1}
 		if q.Digest != digest {
 			q.State, q.Attempts, q.NextAttempt = store.Retrying, 0, now
+		}
+		if latest := now.Add(o.MaxBackoff); q.NextAttempt.After(latest) {
+			q.NextAttempt = latest
 		}
 		s.byKey[q.Key] = q
 		s.waiting += q.Waiting
@@ -30,32 +39,22 @@ func newSequences(stored []store.Sequence, digest string, now time.Time) *sequen
 	return s
 }
 
-// hold takes the events of failed keys out of a batch. Invariant 4: they wait behind the failed one.
-func (s *sequences) hold(events []event.Event, order Order) ([]event.Event, []store.QueuedEvent) {
-	if len(s.byKey) == 0 {
-		return events, nil
-	}
-	var free []event.Event
-	var held []store.QueuedEvent
-	for i := range events {
-		if key := order(&events[i]); s.byKey[key] != nil {
-			held = append(held, store.QueuedEvent{Key: key, Position: events[i].Position})
-		} else {
-			free = append(free, events[i])
-		}
-	}
-	return free, held
-}
-
 // next returns the sequence to be tried first, nil if none is.
-func (s *sequences) next() *store.Sequence {
-	var first *store.Sequence
+func (s *sequences) next() *sequence {
+	var first *sequence
 	for _, q := range s.byKey {
-		if q.State == store.Retrying && (first == nil || q.NextAttempt.Before(first.NextAttempt)) {
+		if q.State == store.Retrying && (first == nil || q.before(first)) {
 			first = q
 		}
 	}
 	return first
+}
+
+func (q *sequence) before(other *sequence) bool {
+	if c := q.NextAttempt.Compare(other.NextAttempt); c != 0 {
+		return c < 0
+	}
+	return q.Position < other.Position
 }
 
 // count returns how many sequences are retried and how many are parked.
@@ -71,8 +70,8 @@ func (s *sequences) count() (retrying, parked int) {
 }
 
 // first returns the sequence whose failed event is the oldest, nil if there is none.
-func (s *sequences) first() *store.Sequence {
-	var first *store.Sequence
+func (s *sequences) first() *sequence {
+	var first *sequence
 	for _, q := range s.byKey {
 		if first == nil || q.Position < first.Position {
 			first = q

@@ -1,0 +1,162 @@
+package delivery
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"eshost/host/event"
+	"eshost/host/store"
+)
+
+// flight is a commit under way.
+type flight struct {
+	done   chan error
+	began  time.Time
+	took   time.Duration // once done
+	c      store.Commit
+	events int // that were handled
+}
+
+// handle runs a batch and hands its outcome over to be committed. It reports whether the batch was
+// cut short.
+func (s *session) handle(ctx context.Context, b event.Batch) (cut bool, err error) {
+	began := time.Now()
+	s.take(b)
+	if err := s.lanes.readAhead(ctx, s.cache, s.tasks); err != nil {
+		return false, err
+	}
+	// At MaxParked the plugin pauses, so there is room for one here.
+	out, err := s.lanes.run(ctx, s.tasks, bounds{
+		held:    s.seqs.byKey,
+		refused: s.r.suspicion.refused,
+		bytes:   s.o.MaxBatchBytes,
+		room:    s.o.MaxParked - s.seqs.waiting,
+	})
+	if err != nil {
+		return false, err
+	}
+	took := time.Since(began)
+	s.limit.learn(out.done, took, out.size)
+	s.o.Metrics.observeBatch(s.o.Plugin, out.handled, took)
+	if err := s.settle(); err != nil {
+		return false, err
+	}
+	upTo := b.UpTo
+	if out.done < len(s.tasks) {
+		// The same events give the same outcome whatever the batch, so it can end anywhere.
+		upTo, cut = s.tasks[out.done-1].e.Position, true
+	}
+	c := s.commitOf(out, upTo)
+	c.Queue = out.queue
+	c.Sequences = s.enqueue(out, c.Digest)
+	s.count(out)
+	s.handOver(ctx, c, out)
+	return cut, nil
+}
+
+// take lists a batch's events with their keys.
+func (s *session) take(b event.Batch) {
+	clear(s.tasks)
+	s.tasks = slices.Grow(s.tasks[:0], len(b.Events))
+	for i := range b.Events {
+		e := &b.Events[i]
+		s.tasks = append(s.tasks, task{e: e, key: s.o.Order(e)})
+	}
+}
+
+// enqueue makes sequences of the keys that failed and returns them, and counts the events that wait.
+func (s *session) enqueue(out *outcome, digest string) []store.Sequence {
+	var fresh []store.Sequence
+	for _, key := range slices.Sorted(maps.Keys(out.failed)) {
+		f := out.failed[key]
+		q := &sequence{Sequence: store.Sequence{Key: key, Since: f.at}, page: 1}
+		s.o.fail(&q.Sequence, f, digest)
+		s.seqs.byKey[key] = q
+		fresh = append(fresh, q.Sequence)
+		s.logFailure(&q.Sequence)
+	}
+	for _, q := range out.queue {
+		s.seqs.byKey[q.Key].Waiting++
+	}
+	s.seqs.waiting += len(out.queue)
+	return fresh
+}
+
+func (s *session) count(out *outcome) {
+	s.r.update(func(st *Status) { st.Handled += uint64(out.handled); st.Failed += uint64(len(out.failed)) })
+}
+
+func (s *session) logFailure(q *store.Sequence) {
+	s.o.Metrics.failed.WithLabelValues(s.o.Plugin, string(q.Kind)).Inc()
+	if q.State == store.Parked {
+		s.o.Logger.Error("event failed, its sequence is parked", "key", q.Key, "position", q.Position,
+			"attempts", q.Attempts, "kind", q.Kind, "error", q.Error)
+		return
+	}
+	s.o.Logger.Warn("event failed, trying again", "key", q.Key, "position", q.Position,
+		"attempt", q.Attempts, "of", s.o.Attempts, "kind", q.Kind, "error", q.Error)
+}
+
+func (s *session) commitOf(out *outcome, upTo event.Position) store.Commit {
+	return store.Commit{
+		Generation: s.o.Generation,
+		Epoch:      s.lease.Epoch,
+		Expected:   s.position,
+		Position:   upTo,
+		Digest:     s.r.module.Digest(),
+		Documents:  out.documents,
+		Emitted:    out.emitted,
+	}
+}
+
+// handOver starts a commit. The one before it has landed.
+//
+// Invariant 2: all of the batch is in this one commit, which the store guards by epoch and checkpoint.
+func (s *session) handOver(ctx context.Context, c store.Commit, out *outcome) {
+	s.cache.begin(out.documents, out.ids)
+	s.position = c.Position
+	fl := &flight{done: make(chan error, 1), began: time.Now(), c: c, events: out.handled}
+	s.inFlight = fl
+	s.r.committing(fl)
+	go func() {
+		err := s.r.state.Commit(ctx, c)
+		fl.took = time.Since(fl.began)
+		fl.done <- err
+	}()
+}
+
+func (s *session) flightDone() <-chan error {
+	if s.inFlight == nil {
+		return nil
+	}
+	return s.inFlight.done
+}
+
+// settle waits for the commit in flight.
+func (s *session) settle() error {
+	if s.inFlight == nil {
+		return nil
+	}
+	return s.landed(<-s.inFlight.done)
+}
+
+func (s *session) landed(err error) error {
+	fl := s.inFlight
+	s.inFlight = nil
+	s.r.committing(nil)
+	if err != nil {
+		return fmt.Errorf("commit positions %d to %d: %w", fl.c.Expected+1, fl.c.Position, s.r.suspicion.learn(fl, err))
+	}
+	s.r.suspicion.landed(&fl.c, s.o.MaxBatch)
+	s.limit.narrow(s.r.suspicion.narrow)
+	s.committed++
+	s.cache.settled()
+	s.limit.committed(fl.took)
+	s.o.Metrics.observeCommit(s.o.Plugin, len(fl.c.Documents), fl.took)
+	s.publish()
+	s.o.Committed(s.o.Plugin, fl.c.Position)
+	return nil
+}
