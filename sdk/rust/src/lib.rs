@@ -67,9 +67,10 @@ pub type Result<T = ()> = std::result::Result<T, Error>;
 #[macro_export]
 macro_rules! handler {
     ($handler:path) => {
-        const _: () = {
-            const HANDLER: fn(&$crate::Event) -> $crate::Result = $handler;
+        // On any target, so that a wrong signature is told by the tests too.
+        const _: fn(&$crate::Event) -> $crate::Result = $handler;
 
+        const _: () = {
             #[cfg(target_arch = "wasm32")]
             #[no_mangle]
             extern "C" fn eshost_abi_v1() {}
@@ -83,7 +84,7 @@ macro_rules! handler {
             #[cfg(target_arch = "wasm32")]
             #[export_name = "handle"]
             extern "C" fn exported_handle(len: usize) -> i32 {
-                $crate::exports::handle(len, HANDLER)
+                $crate::exports::handle(len, $handler)
             }
         };
     };

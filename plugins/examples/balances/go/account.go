@@ -27,13 +27,14 @@ func load(stream string) (account, error) {
 		currency, err := defaultCurrency()
 		return account{currency: currency}, err
 	}
-	fields, ok := object(document)
+	var data [4]value
+	ok := fields(document, []string{"owner", "currency", "balance", "count"}, data[:])
 	var a account
 	var oks [4]bool
-	a.owner, oks[0] = text(fields["owner"])
-	a.currency, oks[1] = text(fields["currency"])
-	a.balance, oks[2] = integer(fields["balance"])
-	a.count, oks[3] = integer(fields["count"])
+	a.owner, oks[0] = data[0].text()
+	a.currency, oks[1] = data[1].text()
+	a.balance, oks[2] = data[2].integer()
+	a.count, oks[3] = data[3].integer()
 	if !ok || oks != [4]bool{true, true, true, true} {
 		return account{}, errors.New("the stored document is not an account")
 	}

@@ -2,7 +2,6 @@
 package main
 
 import (
-	"encoding/json"
 	"math"
 
 	eshost "eshost/sdk/go"
@@ -25,17 +24,17 @@ func handle(e *eshost.Event) error {
 }
 
 func opened(e *eshost.Event) error {
-	data, err := parse(e)
-	if err != nil {
-		return err
+	var data [2]value
+	if !fields(e.Data(), []string{"owner", "currency"}, data[:]) {
+		return eshost.Reject("data is not a JSON object")
 	}
 	a, err := load(e.Stream())
 	if err != nil {
 		return err
 	}
-	a.owner, _ = text(data["owner"])
 	var given bool
-	if a.currency, given = text(data["currency"]); !given {
+	a.owner, _ = data[0].text()
+	if a.currency, given = data[1].text(); !given {
 		if a.currency, err = defaultCurrency(); err != nil {
 			return err
 		}
@@ -44,11 +43,11 @@ func opened(e *eshost.Event) error {
 }
 
 func moved(e *eshost.Event, change func(balance, amount int64) (int64, bool)) error {
-	data, err := parse(e)
-	if err != nil {
-		return err
+	var data [1]value
+	if !fields(e.Data(), []string{"amount"}, data[:]) {
+		return eshost.Reject("data is not a JSON object")
 	}
-	amount, ok := integer(data["amount"])
+	amount, ok := data[0].integer()
 	if !ok || amount <= 0 {
 		return eshost.Reject("amount must be a positive integer of cents")
 	}
@@ -60,14 +59,6 @@ func moved(e *eshost.Event, change func(balance, amount int64) (int64, bool)) er
 		return eshost.Reject("balance overflow")
 	}
 	return a.save(e.Stream())
-}
-
-func parse(e *eshost.Event) (map[string]json.RawMessage, error) {
-	data, ok := object(e.Data())
-	if !ok {
-		return nil, eshost.Reject("data is not a JSON object")
-	}
-	return data, nil
 }
 
 // add and subtract take an amount above 0.
