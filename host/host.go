@@ -1,0 +1,219 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"eshost/host/config"
+	"eshost/host/event"
+	"eshost/host/internal/admin"
+	"eshost/host/internal/appender"
+	"eshost/host/internal/delivery"
+	"eshost/host/internal/plugin"
+	"eshost/host/internal/tail"
+	"eshost/host/store"
+)
+
+// Options are what a Host needs beside hosts.toml.
+type Options struct {
+	// Logger gets everything the host and its plugins log. Defaults to a silent one.
+	Logger *slog.Logger
+	// Ready, if set, is called once when everything has been started, with the listener's address or "".
+	Ready func(listen string)
+	// Committed, if set, is called after each commit of a plugin's with its new checkpoint. It must not block.
+	Committed func(plugin string, position event.Position)
+	// LaneWork is how much handling a lane must have before another one is opened. Defaults to 2ms.
+	LaneWork time.Duration
+}
+
+// Host runs the plugins of one hosts.toml on one store.
+type Host struct {
+	conf config.Config
+	o    Options
+	log  *slog.Logger
+	self store.Host
+
+	store    store.Store
+	engine   *plugin.Engine
+	tail     *tail.Tail
+	appender *appender.Appender
+	plugins  []*hosted
+
+	registry        *prometheus.Registry
+	deliveryMetrics *delivery.Metrics
+}
+
+// Open opens the store and loads every module; an error names each one that cannot be used. Close it.
+func Open(ctx context.Context, conf *config.Config, o Options) (*Host, error) {
+	s, err := OpenStore(ctx, conf.Store.URL, conf.Host.Name)
+	if err != nil {
+		return nil, err
+	}
+	h, err := open(ctx, conf, s, o)
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return h, nil
+}
+
+func open(ctx context.Context, conf *config.Config, s store.Store, o Options) (*Host, error) {
+	log := o.Logger
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	engine, err := newEngine(ctx, conf.Host.CacheDir, log)
+	if err != nil {
+		return nil, err
+	}
+	h := &Host{
+		conf:     *conf,
+		o:        o,
+		log:      log,
+		store:    s,
+		engine:   engine,
+		self:     store.Host{ID: uuid.NewString(), Name: conf.Host.Name, Process: processIdentity(), StartedAt: time.Now()},
+		tail:     tail.New(s, tail.Options{MaxPoll: conf.Store.PollMax, Logger: log}),
+		registry: prometheus.NewRegistry(),
+	}
+	h.deliveryMetrics = delivery.NewMetrics(h.registry)
+	h.appender = appender.New(s, appender.Options{OnAppend: func(event.Position) { h.tail.Wake() }})
+	var wrong []error
+	for _, p := range conf.Plugins {
+		loaded, err := loadPlugin(ctx, engine, p)
+		if err != nil {
+			wrong = append(wrong, err)
+			continue
+		}
+		h.plugins = append(h.plugins, loaded)
+	}
+	if len(wrong) > 0 {
+		return nil, errors.Join(append(wrong, h.closeSandbox(ctx))...)
+	}
+	return h, nil
+}
+
+// Run runs the host until ctx ends, then stops it: what is in flight is finished and committed within
+// the shutdown timeout. It fails if the log went back or the listener cannot be opened.
+func (h *Host) Run(ctx context.Context) error {
+	floor, err := h.floor(ctx)
+	if err != nil {
+		return err
+	}
+	listener, err := h.listen()
+	if err != nil {
+		return err
+	}
+	if err := h.store.RegisterHost(ctx, h.self, leaseTTL); err != nil {
+		return errors.Join(fmt.Errorf("register the host: %w", err), closeListener(listener))
+	}
+	h.removeDead(ctx)
+	err = h.runParts(ctx, floor, listener)
+	bye, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.conf.Host.ShutdownTimeout)
+	defer cancel()
+	if err := h.store.RemoveHost(bye, h.self.ID); err != nil {
+		h.log.Warn("cannot give the leases back; others take over when they expire", "after", leaseTTL, "error", err)
+	}
+	return err
+}
+
+// runParts runs until ctx ends or a part fails. The lease is kept until all others have stopped.
+func (h *Host) runParts(ctx context.Context, floor event.Position, listener net.Listener) error {
+	leaseCtx, stopLease := context.WithCancel(context.WithoutCancel(ctx))
+	lease := make(chan struct{})
+	go func() { defer close(lease); h.keepLease(leaseCtx) }()
+	defer func() { stopLease(); <-lease }()
+
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return h.explainTail(h.tail.Run(ctx, floor)) })
+	g.Go(func() error { return h.appender.Run(ctx) })
+	for _, p := range h.plugins {
+		g.Go(func() error { return p.run(ctx, h) })
+	}
+	address := ""
+	if listener != nil {
+		address = listener.Addr().String()
+		g.Go(func() error { return admin.Serve(ctx, listener, h.admin()) })
+	}
+	if h.o.Ready != nil {
+		h.o.Ready(address)
+	}
+	err := g.Wait()
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// floor is the highest position known to be final: no checkpoint was ever moved beyond the watermark.
+func (h *Host) floor(ctx context.Context) (event.Position, error) {
+	return Floor(ctx, h.store)
+}
+
+// Floor returns the highest checkpoint in a store: a position below which the log is known to be final.
+func Floor(ctx context.Context, s store.State) (event.Position, error) {
+	plugins, err := s.Plugins(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("read the checkpoints: %w", err)
+	}
+	var floor event.Position
+	for _, p := range plugins {
+		floor = max(floor, p.Position)
+	}
+	return floor, nil
+}
+
+func (h *Host) explainTail(err error) error {
+	if !errors.Is(err, store.ErrLogWentBack) {
+		return err
+	}
+	return storeError("store "+h.store.Describe(), err,
+		"if a backup was restored, restore the read models with it or rebuild them; if the sequence was set back, set it above the highest position")
+}
+
+func (h *Host) listen() (net.Listener, error) {
+	if h.conf.Host.Listen == "" {
+		return nil, nil
+	}
+	l, err := net.Listen("tcp", h.conf.Host.Listen)
+	if err != nil {
+		return nil, &Error{Subject: "listener", Err: err,
+			hint: `another host may run here already; set host.listen to another port, or to "off"`}
+	}
+	return l, nil
+}
+
+func closeListener(l net.Listener) error {
+	if l == nil {
+		return nil
+	}
+	return l.Close()
+}
+
+// Append stores events through the host's queue and wakes its plugins. It may be called while Run runs.
+func (h *Host) Append(ctx context.Context, req store.AppendRequest) ([]store.Recorded, error) {
+	return h.appender.Append(ctx, req)
+}
+
+// Store is the host's store, for reading.
+func (h *Host) Store() store.Store { return h.store }
+
+// Close frees the sandbox and the store. Run must have returned.
+func (h *Host) Close() error {
+	return errors.Join(h.closeSandbox(context.Background()), h.store.Close())
+}
+
+func (h *Host) closeSandbox(ctx context.Context) error {
+	var errs []error
+	for _, p := range h.plugins {
+		errs = append(errs, p.module.Close(ctx))
+	}
+	return errors.Join(append(errs, h.engine.Close(ctx))...)
+}

@@ -1,0 +1,54 @@
+package host
+
+import (
+	"time"
+
+	"eshost/host/internal/admin"
+)
+
+// Status is the running host's own view of itself.
+type Status = admin.Status
+
+func (h *Host) admin() admin.Host {
+	return admin.Host{Status: h.Status, Metrics: h.registry}
+}
+
+// Status returns what the host does now. Invariant 9: whatever stands still says why.
+func (h *Host) Status() Status {
+	t := h.tail.Status()
+	s := Status{
+		Host:    h.self.Name,
+		ID:      h.self.ID,
+		Store:   h.store.Describe(),
+		Log:     admin.Log{Watermark: int64(t.Watermark), Head: int64(t.Head)},
+		Plugins: make([]admin.Plugin, 0, len(h.plugins)),
+	}
+	if !t.HeldSince.IsZero() {
+		s.Log.HeldSeconds = time.Since(t.HeldSince).Seconds()
+	}
+	for _, holder := range t.Holders {
+		s.Log.Holders = append(s.Log.Holders, admin.Holder{PID: holder.PID, Application: holder.Application,
+			User: holder.User, State: holder.State, AgeSeconds: holder.Age.Seconds()})
+	}
+	if t.Err != nil {
+		s.Log.Error = t.Err.Error()
+	}
+	for _, p := range h.plugins {
+		st := p.status()
+		s.Plugins = append(s.Plugins, admin.Plugin{
+			Name:         p.conf.Name,
+			State:        string(st.State),
+			Reason:       st.Reason,
+			Module:       p.conf.Module,
+			Digest:       p.module.Digest(),
+			Checkpoint:   int64(st.Position),
+			LagPositions: max(0, int64(t.Watermark-st.Position)),
+			Handled:      st.Handled,
+			Failed:       st.Failed,
+			Retrying:     st.Retrying,
+			Parked:       st.Parked,
+			Waiting:      st.Waiting,
+		})
+	}
+	return s
+}
