@@ -1,0 +1,71 @@
+package cli
+
+import (
+	"context"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// completionPatience bounds how long the shell waits for a completion.
+const completionPatience = 2 * time.Second
+
+func completeFile(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return nil, cobra.ShellCompDirectiveDefault
+}
+
+func completeNothing(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	return nil, cobra.ShellCompDirectiveNoFileComp
+}
+
+// completePlugin completes PLUGIN, and COLLECTION after it. What cannot be found out is not completed.
+func (a *app) completePlugin(collections bool) cobra.CompletionFunc {
+	return func(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		ctx, cancel := context.WithTimeout(c.Context(), completionPatience)
+		defer cancel()
+		var names []string
+		switch {
+		case len(args) == 0:
+			names = a.knownPlugins(ctx)
+		case len(args) == 1 && collections:
+			names = a.knownCollections(ctx, args[0])
+		}
+		return names, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+// knownPlugins does without the database where that does not answer.
+func (a *app) knownPlugins(ctx context.Context) []string {
+	t, err := a.openStore(ctx, false)
+	if err == nil {
+		defer t.Close()
+		if names, err := t.pluginNames(ctx); err == nil {
+			return names
+		}
+	}
+	conf, err := a.config()
+	if err != nil {
+		return nil
+	}
+	return (&target{conf: conf}).withDeclared(nil)
+}
+
+func (a *app) knownCollections(ctx context.Context, plugin string) []string {
+	t, err := a.openStore(ctx, false)
+	if err != nil {
+		return nil
+	}
+	defer t.Close()
+	g, err := t.FindPlugin(ctx, plugin)
+	if err != nil {
+		return nil
+	}
+	names, err := t.Collections(ctx, g.ID)
+	if err != nil {
+		return nil
+	}
+	return names
+}

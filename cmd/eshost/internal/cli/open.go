@@ -1,0 +1,133 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+
+	"eshost/host"
+	"eshost/host/config"
+	"eshost/host/store"
+)
+
+// config reads hosts.toml.
+func (a *app) config() (*config.Config, error) {
+	named := cmp.Or(a.configFile, a.getenv("ESHOST_CONFIG"))
+	conf, err := config.Load(cmp.Or(named, config.FileName), a.getenv)
+	if errors.Is(err, fs.ErrNotExist) {
+		if named == "" {
+			return nil, missing("run eshost in the folder that has it, or name it with --config, or name the database with --store",
+				"there is no %s in this folder", config.FileName)
+		}
+		return nil, missing("name a file that is there with --config or ESHOST_CONFIG", "there is no file %q", named)
+	}
+	return conf, err
+}
+
+// target is the database a command works on.
+type target struct {
+	store.Store
+	// conf is hosts.toml, or nil where --store named the database.
+	conf *config.Config
+}
+
+// openStore opens the database that --store or hosts.toml names. Only append makes one that is not there.
+func (a *app) openStore(ctx context.Context, create bool) (*target, error) {
+	storeURL, conf, err := a.locateStore()
+	if err != nil {
+		return nil, err
+	}
+	if file, ok := strings.CutPrefix(storeURL, "sqlite:"); ok && !create {
+		if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
+			return nil, missing("eshost append or eshost run makes it", "there is no database %s", file)
+		}
+	}
+	s, err := host.OpenStore(ctx, storeURL, "cli")
+	if err != nil {
+		return nil, err
+	}
+	return &target{s, conf}, nil
+}
+
+func (a *app) locateStore() (string, *config.Config, error) {
+	if a.storeURL == "" {
+		conf, err := a.config()
+		if err != nil {
+			return "", nil, err
+		}
+		return conf.Store.URL, conf, nil
+	}
+	folder, err := os.Getwd()
+	if err != nil {
+		return "", nil, fmt.Errorf("find the current folder: %w", err)
+	}
+	storeURL, err := config.ResolveStoreURL(a.storeURL, folder)
+	if err != nil {
+		return "", nil, badInput("", "--store: %w", err)
+	}
+	return storeURL, nil, nil
+}
+
+// declares reports whether hosts.toml has the plugin.
+func (t *target) declares(plugin string) bool {
+	return t.conf != nil && t.conf.Plugin(plugin) != nil
+}
+
+// plugin returns a plugin's live generation. One that is nowhere is wrong input; one that no host has
+// started yet has nothing to show.
+func (t *target) plugin(ctx context.Context, name string) (store.Generation, error) {
+	g, err := t.FindPlugin(ctx, name)
+	if !errors.Is(err, store.ErrNotFound) {
+		return g, err
+	}
+	if t.declares(name) {
+		return g, failed("start it: eshost run", "plugin %q was never started on this database", name)
+	}
+	return g, t.unknownPlugin(ctx, name)
+}
+
+func (t *target) unknownPlugin(ctx context.Context, name string) error {
+	known, err := t.pluginNames(ctx)
+	if err != nil {
+		return err
+	}
+	hint := "this database has no plugins yet; declare one in hosts.toml, then: eshost run"
+	if len(known) > 0 {
+		hint = suggestion(name, known, "known plugins: "+strings.Join(known, ", "))
+	}
+	return badInput(hint, "there is no plugin %q", name)
+}
+
+// pluginNames lists the plugins that the database or hosts.toml knows.
+func (t *target) pluginNames(ctx context.Context) ([]string, error) {
+	stored, err := t.Plugins(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, p := range stored {
+		names = append(names, p.Plugin)
+	}
+	return t.withDeclared(names), nil
+}
+
+// withDeclared adds the plugins that only hosts.toml knows.
+func (t *target) withDeclared(names []string) []string {
+	if t.conf == nil {
+		return names
+	}
+	stored := make(map[string]bool)
+	for _, name := range names {
+		stored[name] = true
+	}
+	for _, p := range t.conf.Plugins {
+		if !stored[p.Name] {
+			names = append(names, p.Name)
+		}
+	}
+	return names
+}

@@ -1,0 +1,232 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"eshost/host/event"
+	"eshost/host/store"
+)
+
+func (a *app) statusCommand() *cobra.Command {
+	c := a.command(&cobra.Command{
+		Use:   "status",
+		Short: "Show how far each plugin is, and why whatever stands still does",
+		Long: `status shows the log's watermark, and who holds it back if it is held; each plugin's checkpoint, its lag
+(positions between checkpoint and watermark: at most that many events), its owner, and what waits for a
+retry or a person. It reads the database: no host needs to run.
+
+A plugin is running, paused (with the reason), stopped (no live host owns it) or not started.`,
+		Example: `  eshost status
+  eshost status --json | jq '.plugins[] | select(.state != "running")'`,
+		ValidArgsFunction: completeNothing,
+	}, func(ctx context.Context, _ []string) error { return a.status(ctx) })
+	a.jsonFlag(c)
+	return c
+}
+
+func (a *app) status(ctx context.Context) error {
+	t, err := a.openStore(ctx, false)
+	if err != nil {
+		return err
+	}
+	defer t.Close()
+	report, err := t.report(ctx)
+	if err != nil {
+		return err
+	}
+	if a.json {
+		return writeJSON(a.out, report)
+	}
+	return report.write(a.out)
+}
+
+// statusReport is what status prints as JSON.
+type statusReport struct {
+	Store   string         `json:"store"`
+	Log     logReport      `json:"log"`
+	Hosts   []hostReport   `json:"hosts"`
+	Plugins []pluginReport `json:"plugins"`
+}
+
+type logReport struct {
+	Watermark event.Position `json:"watermark"`
+	Head      event.Position `json:"head"`
+	// HeldBy names the transactions that keep the watermark below the head.
+	HeldBy []holderReport `json:"held_by"`
+}
+
+type holderReport struct {
+	PID         int32   `json:"pid"` // 0 for a prepared transaction
+	Application string  `json:"application"`
+	User        string  `json:"user"`
+	State       string  `json:"state"`
+	AgeSeconds  float64 `json:"age_seconds"`
+}
+
+type hostReport struct {
+	ID        string    `json:"id"`
+	Name      string    `json:"name"`
+	Live      bool      `json:"live"`
+	StartedAt time.Time `json:"started_at"`
+}
+
+// States of a plugin beside the store's own running and paused.
+const (
+	stateStopped    = "stopped"
+	stateNotStarted = "not started"
+
+	whyNotStarted = "no host has run it on this database; start one: eshost run"
+)
+
+type pluginReport struct {
+	Name         string          `json:"name"`
+	Declared     *bool           `json:"declared,omitempty"` // in hosts.toml, where it was read
+	State        string          `json:"state"`
+	Reason       string          `json:"reason,omitempty"`
+	Since        *time.Time      `json:"since,omitempty"`
+	Generation   int             `json:"generation"`
+	Checkpoint   event.Position  `json:"checkpoint"`
+	Lag          event.Position  `json:"lag"` // positions, not events
+	Owner        *hostReport     `json:"owner,omitempty"`
+	Digest       string          `json:"digest,omitempty"`
+	UpdatedAt    *time.Time      `json:"updated_at,omitempty"`
+	Retrying     int             `json:"retrying"` // sequences
+	Parked       int             `json:"parked"`   // sequences
+	Waiting      int             `json:"waiting"`  // events
+	FirstFailure *sequenceReport `json:"first_failure,omitempty"`
+}
+
+type sequenceReport struct {
+	Key         string         `json:"key"`
+	State       string         `json:"state"`
+	Position    event.Position `json:"position"`
+	Attempts    int            `json:"attempts"`
+	NextAttempt *time.Time     `json:"next_attempt,omitempty"`
+	Kind        string         `json:"kind"`
+	Error       string         `json:"error"`
+	Stack       string         `json:"stack,omitempty"`
+	Digest      string         `json:"digest"`
+	Since       time.Time      `json:"since"`
+	Waiting     int            `json:"waiting"`
+}
+
+// report reads the whole status.
+func (t *target) report(ctx context.Context) (*statusReport, error) {
+	tail, state, err := settle(ctx, t.Store, settlePatience)
+	if err != nil {
+		return nil, err
+	}
+	tail.Close()
+	hosts, err := t.Hosts(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read the hosts: %w", err)
+	}
+	plugins, err := t.Plugins(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read the plugins: %w", err)
+	}
+	r := &statusReport{
+		Store:   t.Describe(),
+		Log:     logReport{Watermark: state.Watermark, Head: state.Head, HeldBy: reportHolders(state.Holders)},
+		Hosts:   []hostReport{},
+		Plugins: []pluginReport{},
+	}
+	for _, h := range hosts {
+		r.Hosts = append(r.Hosts, *reportHost(&h))
+	}
+	var names []string
+	for _, p := range plugins {
+		names = append(names, p.Plugin)
+		r.Plugins = append(r.Plugins, t.reportPlugin(&p, state.Watermark))
+	}
+	for _, name := range t.withDeclared(names)[len(names):] {
+		declared := true
+		r.Plugins = append(r.Plugins, pluginReport{Name: name, Declared: &declared, State: stateNotStarted, Reason: whyNotStarted, Lag: state.Watermark})
+	}
+	slices.SortFunc(r.Plugins, func(a, b pluginReport) int { return strings.Compare(a.Name, b.Name) })
+	return r, nil
+}
+
+func reportHolders(holders []store.Holder) []holderReport {
+	r := []holderReport{}
+	for _, h := range holders {
+		r = append(r, holderReport{h.PID, h.Application, h.User, h.State, h.Age.Seconds()})
+	}
+	return r
+}
+
+func reportHost(h *store.Host) *hostReport {
+	if h == nil {
+		return nil
+	}
+	return &hostReport{ID: h.ID, Name: h.Name, Live: h.Live, StartedAt: h.StartedAt}
+}
+
+func (t *target) reportPlugin(p *store.PluginStatus, watermark event.Position) pluginReport {
+	r := pluginReport{
+		Name:         p.Plugin,
+		State:        string(p.Condition.State),
+		Reason:       p.Condition.Reason,
+		Since:        moment(p.Condition.Since),
+		Generation:   p.Number,
+		Checkpoint:   p.Position,
+		Lag:          max(0, watermark-p.Position),
+		Owner:        reportHost(p.Owner),
+		Digest:       p.Digest,
+		UpdatedAt:    moment(p.UpdatedAt),
+		Retrying:     p.Retrying,
+		Parked:       p.Parked,
+		Waiting:      p.Waiting,
+		FirstFailure: reportSequence(p.FirstFailure),
+	}
+	if t.conf != nil {
+		declared := t.declares(p.Plugin)
+		r.Declared = &declared
+	}
+	if p.Condition.State != store.Paused && (p.Owner == nil || !p.Owner.Live) {
+		r.State, r.Reason = stateStopped, whyStopped(p)
+	}
+	return r
+}
+
+// whyStopped says why nothing moves. Invariant 9: nothing waits in silence.
+func whyStopped(p *store.PluginStatus) string {
+	if p.Owner == nil {
+		return "no host runs it; start one: eshost run"
+	}
+	return fmt.Sprintf("host %q stopped without giving it back; another host takes it over: eshost run", p.Owner.Name)
+}
+
+func reportSequence(s *store.Sequence) *sequenceReport {
+	if s == nil {
+		return nil
+	}
+	return &sequenceReport{
+		Key:         s.Key,
+		State:       string(s.State),
+		Position:    s.Position,
+		Attempts:    s.Attempts,
+		NextAttempt: moment(s.NextAttempt),
+		Kind:        string(s.Kind),
+		Error:       s.Error,
+		Stack:       s.Stack,
+		Digest:      s.Digest,
+		Since:       s.Since,
+		Waiting:     s.Waiting,
+	}
+}
+
+// moment leaves a time out where there is none.
+func moment(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
+}

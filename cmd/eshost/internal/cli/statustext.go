@@ -1,0 +1,102 @@
+package cli
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+)
+
+// write prints the status for people.
+func (r *statusReport) write(w io.Writer) error {
+	head := newTable(w)
+	fmt.Fprintf(head, "store\t%s\n", printable(r.Store))
+	fmt.Fprintf(head, "log\twatermark %d, head %d\n", r.Log.Watermark, r.Log.Head)
+	if r.Log.Watermark < r.Log.Head {
+		fmt.Fprintf(head, "\t%s\n", r.Log.held())
+	}
+	for _, h := range r.Hosts {
+		fmt.Fprintf(head, "host\t%s\n", h.describe())
+	}
+	if len(r.Hosts) == 0 {
+		fmt.Fprintln(head, "host\tnone runs")
+	}
+	if err := head.Flush(); err != nil || len(r.Plugins) == 0 {
+		return err
+	}
+	fmt.Fprintln(w)
+	return r.writePlugins(w)
+}
+
+func (l logReport) held() string {
+	if len(l.HeldBy) == 0 {
+		return "held back by a transaction that has not ended"
+	}
+	var who []string
+	for _, h := range l.HeldBy {
+		who = append(who, printable(h.describe()))
+	}
+	return "held back by " + strings.Join(who, "; ")
+}
+
+// describe names a transaction that holds the watermark back. Invariant 9: nothing waits in silence.
+func (h holderReport) describe() string {
+	who := fmt.Sprintf("pid %d", h.PID)
+	if h.PID == 0 {
+		who = "prepared transaction"
+	}
+	if h.Application != "" {
+		who += fmt.Sprintf(" %q", h.Application)
+	}
+	if h.User != "" {
+		who += " of user " + h.User
+	}
+	if h.State != "" && h.PID != 0 {
+		who += ", " + h.State
+	}
+	return who + ", open for " + (time.Duration(h.AgeSeconds) * time.Second).String()
+}
+
+func (h hostReport) describe() string {
+	state := "live"
+	if !h.Live {
+		state = "gone without a goodbye"
+	}
+	return fmt.Sprintf("%s (%s since %s)", printable(h.Name), state, h.StartedAt.UTC().Format(time.RFC3339))
+}
+
+// writePlugins prints a line for each plugin and, below the table, why whatever stands still does.
+func (r *statusReport) writePlugins(w io.Writer) error {
+	table := newTable(w)
+	fmt.Fprintln(table, "PLUGIN\tSTATE\tCHECKPOINT\tLAG\tRETRYING\tPARKED\tWAITING\tOWNER\tMODULE")
+	for _, p := range r.Plugins {
+		owner := "-"
+		if p.Owner != nil {
+			owner = shorten(printable(p.Owner.Name), 24)
+		}
+		fmt.Fprintf(table, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\t%s\n", printable(p.Name), p.State, p.Checkpoint, p.Lag, p.Retrying, p.Parked, p.Waiting,
+			owner, cmp.Or(p.Digest[:min(12, len(p.Digest))], "-"))
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	for _, p := range r.Plugins {
+		if p.Reason != "" {
+			fmt.Fprintf(w, "\n%s is %s: %s\n", printable(p.Name), p.State, printable(p.Reason))
+		}
+		if f := p.FirstFailure; f != nil {
+			fmt.Fprintf(w, "\n%s: %s\n", printable(p.Name), f.describe())
+		}
+	}
+	return nil
+}
+
+func (s *sequenceReport) describe() string {
+	next := ""
+	if s.NextAttempt != nil && s.State == "retrying" {
+		next = ", next at " + s.NextAttempt.Format(time.RFC3339)
+	}
+	return fmt.Sprintf("%s %q since position %d, %s waiting, %s%s\n  %s: %s", s.State, s.Key, s.Position, plural(s.Waiting, "event"),
+		plural(s.Attempts, "attempt"), next, s.Kind, printable(s.Error))
+}
