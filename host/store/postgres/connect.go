@@ -18,37 +18,46 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
+// session is how the planner is set for a connection's statements. JIT never pays for ours, and a
+// planner that avoids something at all cost would turn it on.
+type session string
+
+const (
+	// steady suits statements that find every row by an index, and run so often that planning counts:
+	// the plan is kept. A plan made while a table was empty must not read all of it later.
+	steady session = `SELECT set_config('jit', 'off', false), set_config('enable_seqscan', 'off', false),
+set_config('default_transaction_isolation', 'read committed', false)`
+	// fresh suits statements that read much, and whose best plan depends on what they ask for.
+	fresh session = `SELECT set_config('jit', 'off', false), set_config('plan_cache_mode', 'force_custom_plan', false),
+set_config('default_transaction_isolation', 'read committed', false)`
+)
+
 // connect opens one connection of our own.
-func (t *target) connect(ctx context.Context) (*pgx.Conn, error) {
-	config := t.config.ConnConfig.Copy()
-	conn, err := pgx.ConnectConfig(ctx, config)
+func (t *target) connect(ctx context.Context, as session) (*pgx.Conn, error) {
+	conn, err := pgx.ConnectConfig(ctx, t.config.ConnConfig.Copy())
 	if err != nil {
 		return nil, t.explain(ctx, err)
 	}
-	if err := t.prepare(ctx, conn); err != nil {
+	if err := t.prepare(ctx, conn, as); err != nil {
 		return nil, errors.Join(fail(ctx, "prepare the session", err), conn.Close(ctx))
 	}
 	return conn, nil
 }
 
 // pool makes a pool that connects when it is first used.
-func (t *target) pool(ctx context.Context, connections int) (*pgxpool.Pool, error) {
+func (t *target) pool(ctx context.Context, connections int, as session) (*pgxpool.Pool, error) {
 	config := t.config.Copy()
 	config.MaxConns, config.MinConns, config.MinIdleConns = int32(connections), 0, 0
-	config.AfterConnect = t.prepare
+	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error { return t.prepare(ctx, conn, as) }
 	return pgxpool.NewWithConfig(ctx, config)
 }
 
-// prepare makes a session ours. Behind a pooler there is no session: there statements are planned
-// anew each time anyway.
-func (t *target) prepare(ctx context.Context, conn *pgx.Conn) error {
+// prepare sets up a session. Behind a pooler there is none: there each statement is planned anew anyway.
+func (t *target) prepare(ctx context.Context, conn *pgx.Conn, as session) error {
 	if t.pooled {
 		return nil
 	}
-	// A generic plan made while a table was empty may read all of it later; planning costs little
-	// against our batches. And under any other isolation a commit that waited for another would fail
-	// where it could have seen what that one did.
-	_, err := conn.Exec(ctx, `SELECT set_config('plan_cache_mode', 'force_custom_plan', false), set_config('default_transaction_isolation', 'read committed', false)`)
+	_, err := conn.Exec(ctx, string(as))
 	return err
 }
 

@@ -44,8 +44,9 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	for _, p := range []struct {
 		pool        **pgxpool.Pool
 		connections int
-	}{{&s.appends, o.AppendConnections}, {&s.commits, o.CommitConnections}, {&s.reads, o.ReadConnections}} {
-		if *p.pool, err = t.pool(ctx, p.connections); err != nil {
+		as          session
+	}{{&s.appends, o.AppendConnections, steady}, {&s.commits, o.CommitConnections, steady}, {&s.reads, o.ReadConnections, fresh}} {
+		if *p.pool, err = t.pool(ctx, p.connections, p.as); err != nil {
 			s.closePools()
 			return nil, fmt.Errorf("make a connection pool: %s", describe(err))
 		}
@@ -55,7 +56,7 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 
 // prepare does on one connection all that must be right before the first statement.
 func (s *Store) prepare(ctx context.Context) error {
-	conn, err := s.target.connect(ctx)
+	conn, err := s.target.connect(ctx, fresh)
 	if err != nil {
 		return err
 	}

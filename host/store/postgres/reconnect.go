@@ -25,11 +25,11 @@ type past struct {
 
 // connect makes a new connection and forgets what was seen through the last one and not published.
 func (t *tail) connect(ctx context.Context) error {
-	conn, err := t.s.target.connect(ctx)
+	conn, err := t.s.target.connect(ctx, steady)
 	if err != nil {
 		return err
 	}
-	t.conn, t.started = conn, ""
+	t.conn, t.started, t.atRest = conn, "", nil
 	if _, err := checkServer(ctx, conn); err != nil {
 		return err
 	}

@@ -10,7 +10,7 @@ type statements struct {
 	lookUp, insert                                                    string
 	read, readTypes, readBounded, readTypesBounded, readStream        string
 	firstSince                                                        string
-	head, headFlushed, newest, newestAt, lockers, holders             string
+	head, headFlushed, headAtRest, newest, newestAt, lockers, holders             string
 	guard, whatNow, putDocuments, deleteDocuments, span               string
 	queue, dequeue, putSequences, deleteSequences                     string
 	documents, scan, scanBelow, collections, sequences, queued, spans string
@@ -20,6 +20,7 @@ type statements struct {
 }
 
 func newStatements(names *strings.Replacer, sequence string, partitioned bool) *statements {
+	sequenceID := "'" + strings.ReplaceAll(sequence, "'", "''") + "'::regclass"
 	sql := func(s string) string { return names.Replace(strings.TrimSpace(s)) }
 	relations := "$1::text::regclass"
 	if partitioned { // an INSERT into a partition itself locks that one alone
@@ -57,8 +58,11 @@ SELECT {event} FROM {events} WHERE {position} > $1 AND {position} <= $2 AND {typ
      OFFSET 0) of_stream`)),
 		firstSince: sql(`SELECT min({position}) FROM {events} WHERE {time} >= $1 AND {position} <= $2`),
 
-		head:        sql(`SELECT last_value, is_called FROM ` + sequence),
-		headFlushed: sql(`SELECT last_value, is_called, pg_current_wal_flush_lsn() >= $1::text::pg_lsn FROM ` + sequence),
+		// The function reads the sequence under its buffer's lock. SELECT last_value does not: it may see a
+		// value up to 32 too high that nextval() writes for a moment, to log it ahead.
+		head:        sql(`SELECT pg_sequence_last_value(` + sequenceID + `)`),
+		headFlushed: sql(`SELECT pg_sequence_last_value(` + sequenceID + `), pg_current_wal_flush_lsn() >= $1::text::pg_lsn`),
+		headAtRest:  sql(`SELECT last_value - 1 FROM ` + sequence),
 		newest:      sql(`SELECT {position}, {id} FROM {events} ORDER BY {position} DESC LIMIT 1`),
 		newestAt:    sql(`SELECT {position}, {id} FROM {events} WHERE {position} <= $1 ORDER BY {position} DESC LIMIT 1`),
 		// A left join, so that a row comes back, with the time and place in the WAL, where nobody holds the lock.

@@ -18,9 +18,10 @@ type tail struct {
 	conn *pgx.Conn // nil before the first Poll, and after one that failed
 	view
 	mark    watermark
-	started string // when the server was started, as it says
-	past    *past  // what must have stayed as it was while there was no connection, until that is known
-	told    bool   // a Poll has succeeded
+	started string          // when the server was started, as it says
+	past    *past           // what must have stayed as it was while there was no connection, until that is known
+	told    bool            // a Poll has succeeded
+	atRest  *event.Position // the head while nothing is drawn; nil if not known on this connection
 	hold    hold
 	broken  error // ErrLogWentBack, for good
 }
@@ -124,24 +125,44 @@ func (t *tail) poll(ctx context.Context, limit int) (store.TailState, error) {
 
 // readHead is all that an idle Poll asks of the database.
 func (t *tail) readHead(ctx context.Context, v *view) (flushed bool, err error) {
-	var last event.Position
-	var called bool
+	var drawn *event.Position // nil if nothing was drawn since the sequence was made or set
 	if v.hole.drawnBefore == "" {
-		err = t.conn.QueryRow(ctx, t.s.sql.head).Scan(&last, &called)
+		err = t.conn.QueryRow(ctx, t.s.sql.head).Scan(&drawn)
 	} else {
-		err = t.conn.QueryRow(ctx, t.s.sql.headFlushed, v.hole.drawnBefore).Scan(&last, &called, &flushed)
+		err = t.conn.QueryRow(ctx, t.s.sql.headFlushed, v.hole.drawnBefore).Scan(&drawn, &flushed)
+	}
+	if err == nil && drawn == nil {
+		drawn, err = t.headAtRest(ctx)
+	} else {
+		t.atRest = nil
 	}
 	if err != nil {
 		return false, err
 	}
-	if !called {
-		last-- // an untouched sequence reports the value it will hand out first
-	}
+	last := *drawn
 	if last < v.head {
 		return false, wentBack("positions up to %d had been handed out, and now the sequence %s stands at %d", v.head, t.s.sequence, last)
 	}
 	v.head = last
 	return flushed, nil
+}
+
+// headAtRest returns the last position of a sequence that nothing was drawn from yet. Between two looks
+// that find it so, it can be read without its lock.
+func (t *tail) headAtRest(ctx context.Context) (*event.Position, error) {
+	if t.atRest != nil {
+		return t.atRest, nil
+	}
+	var last event.Position
+	if err := t.conn.QueryRow(ctx, t.s.sql.headAtRest).Scan(&last); err != nil {
+		return nil, err
+	}
+	var drawn *event.Position
+	if err := t.conn.QueryRow(ctx, t.s.sql.head).Scan(&drawn); err != nil || drawn != nil {
+		return drawn, err
+	}
+	t.atRest = &last
+	return t.atRest, nil
 }
 
 func wentBack(format string, args ...any) error {
