@@ -59,27 +59,38 @@ func splitID(id string) store.DocumentKey {
 	return store.DocumentKey{Collection: collection, Key: key}
 }
 
-// get returns a document, from the database if need be.
-func (c *cache) get(ctx context.Context, id []byte) (value []byte, exists bool, err error) {
-	if value, exists, known := c.lookup(id); known {
-		return value, exists, nil
-	}
-	docs, err := c.load(ctx, []string{string(id)})
-	if err != nil || len(docs) == 0 {
-		return nil, false, err
-	}
-	return docs[0].Data, true, nil
+// known is what the cache says of a document.
+type known struct {
+	id     string
+	value  []byte
+	exists bool
 }
 
-// lookup returns a document without going to the database; known is false if that would be needed.
-func (c *cache) lookup(id []byte) (value []byte, exists, known bool) {
+// get returns a document, from the database if need be.
+func (c *cache) get(ctx context.Context, id []byte) (known, error) {
+	if k, ok := c.lookup(id); ok {
+		return k, nil
+	}
+	k := known{id: string(id)}
+	docs, err := c.load(ctx, []string{k.id})
+	if err == nil && len(docs) > 0 {
+		k.value, k.exists = docs[0].Data, true
+	}
+	return k, err
+}
+
+// lookup returns a document if it need not be read from the database for that.
+func (c *cache) lookup(id []byte) (known, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if e := c.entries[string(id)]; e != nil {
 		c.touch(e)
-		return e.value, e.exists, true
+		return known{e.id, e.value, e.exists}, true
 	}
-	return nil, false, c.complete
+	if c.complete {
+		return known{id: string(id)}, true
+	}
+	return known{}, false
 }
 
 // load reads documents that have no entry and remembers them, and also which do not exist.

@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 
@@ -11,24 +12,46 @@ import (
 
 // Get returns a document as the event sees it.
 func (l *lane) Get(ctx context.Context, collection, key []byte) ([]byte, bool, error) {
-	l.scratch = appendID(l.scratch[:0], collection, key)
 	l.learn(collection, key)
-	if w := l.writes.find(l.scratch); w != nil {
+	d := l.look(collection, key)
+	if w := l.writes.find(d.id); w != nil {
 		return w.value, w.value != nil, nil
 	}
-	if s := l.overlay[string(l.scratch)]; s != nil {
-		return s.value, s.exists, nil
+	if d.slot != nil {
+		return d.slot.value, d.slot.exists, nil
 	}
-	value, exists, err := l.cache.get(ctx, l.scratch)
+	known, err := l.cache.get(ctx, d.id)
 	if err != nil {
 		return nil, false, l.trouble(err)
 	}
+	d.name = known.id
 	if !l.bounds.alone {
-		s := l.keep(string(l.scratch))
-		s.value, s.exists = value, exists
-		l.size += len(value)
+		d.slot = l.keep(known.id)
+		d.slot.value, d.slot.exists = known.value, known.exists
+		l.size += len(known.value)
 	}
-	return value, exists, nil
+	return known.value, known.exists, nil
+}
+
+// looked is the document that the event asked for last. Handlers read what they are about to write.
+type looked struct {
+	id, other []byte
+	name      string // the id as a string, if there is one already
+	slot      *slot  // the lane's, nil if it has none
+}
+
+// look finds what the lane knows of a document.
+func (l *lane) look(collection, key []byte) *looked {
+	d := &l.last
+	d.other = appendID(d.other[:0], collection, key)
+	if !bytes.Equal(d.other, d.id) {
+		d.id, d.other = d.other, d.id
+		d.slot, d.name = l.overlay[string(d.id)], ""
+		if d.slot != nil {
+			d.name = d.slot.id
+		}
+	}
+	return d
 }
 
 // Set writes a document.
@@ -44,19 +67,16 @@ func (l *lane) Delete(collection, key []byte) error {
 }
 
 func (l *lane) write(collection, key, value []byte) {
-	l.scratch = appendID(l.scratch[:0], collection, key)
-	if w := l.writes.find(l.scratch); w != nil {
+	d := l.look(collection, key)
+	if w := l.writes.find(d.id); w != nil {
 		w.value = value
 		return
 	}
-	var id string
-	if s := l.overlay[string(l.scratch)]; s != nil {
-		id = s.id
-	} else {
-		id = string(l.scratch)
+	if d.name == "" {
+		d.name = string(d.id)
 	}
-	l.writes.add(id, value)
-	l.touch(id)
+	l.writes.add(write{id: d.name, value: value, slot: d.slot})
+	l.touch(d.name)
 }
 
 // Emit takes an event to be appended with the checkpoint.

@@ -22,6 +22,7 @@ type lane struct {
 	// Of the batch.
 	bounds  bounds
 	overlay map[string]*slot
+	largest int     // the overlay was, lately
 	written []*slot // of overlay, in order of first write
 	touched []string
 	scans   map[string]struct{} // id prefixes that were scanned
@@ -40,7 +41,7 @@ type lane struct {
 	writes  writes
 	emits   []event.Emitted
 	hostErr error // trouble of the host's own that a host call met
-	scratch []byte
+	last    looked
 }
 
 // task is an event with its ordering key.
@@ -84,22 +85,21 @@ func newLane(o *Options, module Module, cache *cache) *lane {
 // reset forgets the last batch.
 func (l *lane) reset(b bounds) {
 	l.bounds = b
-	l.overlay, l.scans, l.failed = emptied(l.overlay), emptied(l.scans), emptied(l.failed)
+	// Emptying a map costs as much as it was ever large: only worth it while batches are.
+	if n := len(l.overlay); 8*n < l.largest {
+		l.overlay, l.largest = make(map[string]*slot, n), n
+	} else {
+		clear(l.overlay)
+		l.largest = max(l.largest, n)
+	}
+	if len(l.scans)+len(l.failed) > 0 {
+		l.scans, l.failed = make(map[string]struct{}), make(map[string]*failedKey)
+	}
 	clear(l.written)
 	l.written, l.touched = l.written[:0], nil
 	l.slots.reset()
 	l.emitted, l.queue, l.habits = nil, nil, nil
 	l.done, l.handled, l.size = 0, 0, 0
-}
-
-// emptied returns m without its entries, or a new map if m has grown so large that emptying it would
-// cost more than a small batch.
-func emptied[V any](m map[string]V) map[string]V {
-	if len(m) > 4*firstBatch {
-		return make(map[string]V, firstBatch)
-	}
-	clear(m)
-	return m
 }
 
 // run handles tasks, the first on the given attempt. A lane that is alone may end before the last one;
@@ -132,16 +132,15 @@ func (l *lane) take(ctx context.Context, t *task, attempt int) error {
 		l.enqueue(t)
 		return nil
 	}
-	err := l.handle(ctx, t.e, attempt)
-	var failure *event.Failure
-	switch {
-	case err == nil:
-		l.apply(t.e)
-	case errors.As(err, &failure):
+	if err := l.handle(ctx, t.e, attempt); err != nil {
+		var failure *event.Failure
+		if !errors.As(err, &failure) {
+			return err
+		}
 		l.failed[t.key] = &failedKey{position: t.e.Position, failure: failure, at: time.Now()}
 		l.enqueue(t)
-	default:
-		return err
+	} else {
+		l.apply(t.e)
 	}
 	l.handled++
 	return nil
@@ -165,8 +164,8 @@ func (l *lane) handle(ctx context.Context, e *event.Event, attempt int) error {
 	}
 	// Invariant 3: whatever the last event left here goes away before anything can see it.
 	l.writes.reset()
-	clear(l.emits)
 	l.current, l.emits, l.hostErr = e, l.emits[:0], nil
+	l.last.id = l.last.id[:0]
 	err := l.inst.Handle(ctx, e, attempt, l)
 	if l.hostErr != nil {
 		return l.hostErr
@@ -213,7 +212,7 @@ func (e *instanceError) reason() string { return e.Error() + "; replace the modu
 func (l *lane) apply(e *event.Event) {
 	for i := range l.writes.list {
 		w := &l.writes.list[i]
-		s := l.overlay[w.id]
+		s := w.slot
 		if s == nil {
 			s = l.keep(w.id)
 		}
@@ -228,6 +227,7 @@ func (l *lane) apply(e *event.Event) {
 		l.size += emittedSize(&l.emits[i])
 	}
 	l.emitted = append(l.emitted, l.emits...)
+	clear(l.emits)
 }
 
 // keep makes a slot for a document.

@@ -50,6 +50,7 @@ func (p *slots) reset() {
 type write struct {
 	id    string
 	value []byte // nil deletes
+	slot  *slot  // the lane's of that document, nil if it has none yet
 }
 
 // writes are an event's writes, the last one of each document.
@@ -61,11 +62,10 @@ type writes struct {
 const fewWrites = 8
 
 func (w *writes) reset() {
-	clear(w.list)
-	w.list = w.list[:0]
-	if len(w.at) > 0 {
-		w.at = nil
+	if len(w.list) > fewWrites {
+		w.list, w.at = nil, nil
 	}
+	w.list = w.list[:0]
 }
 
 // find returns the write of a document, nil if there is none.
@@ -85,8 +85,8 @@ func (w *writes) find(id []byte) *write {
 }
 
 // add takes the first write of a document.
-func (w *writes) add(id string, value []byte) {
-	w.list = append(w.list, write{id: id, value: value})
+func (w *writes) add(first write) {
+	w.list = append(w.list, first)
 	switch n := len(w.list); {
 	case n == fewWrites+1:
 		w.at = make(map[string]int, 4*fewWrites)
@@ -94,7 +94,7 @@ func (w *writes) add(id string, value []byte) {
 			w.at[w.list[i].id] = i
 		}
 	case n > fewWrites:
-		w.at[id] = n - 1
+		w.at[first.id] = n - 1
 	}
 }
 

@@ -1,0 +1,73 @@
+package delivery
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+	"unsafe"
+
+	"eshost/host/event"
+)
+
+// benchModule handles events without a sandbox.
+type benchModule func(e *event.Event, fx Effects) error
+
+func (m benchModule) Digest() string                                { return "bench" }
+func (m benchModule) NewInstance(context.Context) (Instance, error) { return m, nil }
+func (m benchModule) Spent() bool                                   { return false }
+func (m benchModule) Close(context.Context) error                   { return nil }
+func (m benchModule) Handle(ctx context.Context, e *event.Event, attempt int, fx Effects) error {
+	return m(e, fx)
+}
+
+// BenchmarkBatch measures what delivery costs an event in a batch of 20,000: from the fetched batch to
+// a commit that is ready to be sent, and the cache's part of it.
+func BenchmarkBatch(b *testing.B) {
+	collection, value := []byte("balances"), []byte(`{"balance":12345,"count":678}`)
+	handlers := map[string]benchModule{
+		"noop": func(*event.Event, Effects) error { return nil },
+		"get+set": func(e *event.Event, fx Effects) error {
+			key := unsafe.Slice(unsafe.StringData(e.Stream), len(e.Stream)) // a view, as of a guest's memory
+			if _, _, err := fx.Get(context.Background(), collection, key); err != nil {
+				return err
+			}
+			return fx.Set(collection, key, value)
+		},
+	}
+	for _, name := range []string{"noop", "get+set"} {
+		for _, lanes := range []int{1, 2} {
+			for _, streams := range []int{100, 10_000} {
+				b.Run(fmt.Sprintf("%s/lanes=%d/streams=%d", name, lanes, streams), func(b *testing.B) {
+					benchBatch(b, handlers[name], lanes, streams)
+				})
+			}
+		}
+	}
+}
+
+func benchBatch(b *testing.B, m benchModule, lanes, streams int) {
+	const n = 20_000
+	events := make([]event.Event, n)
+	for i := range events {
+		events[i] = event.Event{Position: event.Position(i + 1), Stream: fmt.Sprintf("account-%d", i*7919%streams), ID: fmt.Sprint(i), Type: "Deposited"}
+	}
+	r := NewRunner(nil, nil, m, Options{Plugin: "bench", Lanes: lanes, LaneWork: 1, CacheBytes: 1 << 30})
+	s := &session{r: r, o: &r.o, cache: newCache(nil, 1, r.o.CacheBytes), seqs: newSequences(nil, &r.o, "bench", time.Now())}
+	s.cache.complete = true
+	s.lanes = newLanes(s.o, m, s.cache)
+	s.lanes.perEvent = 1000
+	b.ReportAllocs()
+	done := 0
+	for b.Loop() {
+		s.take(event.Batch{Events: events, UpTo: n})
+		out, err := s.lanes.run(b.Context(), s.tasks, bounds{bytes: 1 << 30, room: n})
+		if err != nil || out.done != n {
+			b.Fatal(err, out.done)
+		}
+		s.cache.begin(out.documents, out.ids)
+		s.cache.settled()
+		done += n
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(done), "ns/event")
+}
