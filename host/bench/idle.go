@@ -23,7 +23,11 @@ type IdleCount struct {
 	Statements float64 `json:"statements_per_second"`
 }
 
-const idleWindow = 10 * time.Second
+const (
+	idleWindow = 5 * time.Second
+	// counterDelay is how long an idle backend may keep its counts to itself.
+	counterDelay = 11 * time.Second
+)
 
 func (o *Options) idle(ctx context.Context) ([]IdleCount, error) {
 	if !o.postgres() {
@@ -76,7 +80,7 @@ func (o *Options) idleRate(ctx context.Context, run *running, plugins []config.P
 		return 0, err
 	}
 	defer func() { _ = conn.Close(ctx) }()
-	if err := pause(ctx, 2*time.Second); err != nil {
+	if err := pause(ctx, counterDelay); err != nil {
 		return 0, err
 	}
 	before, err := transactions(ctx, conn)

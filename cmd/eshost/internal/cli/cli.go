@@ -71,6 +71,7 @@ Exit codes: 0 done, 1 failed, 2 wrong use or wrong input, 3 something it needs i
 		panic(err) // the flag is defined above
 	}
 	root.AddCommand(
+		a.withoutStore(a.demoCommand()),
 		a.runCommand(),
 		a.appendCommand(),
 		a.eventsCommand(),
@@ -78,6 +79,7 @@ Exit codes: 0 done, 1 failed, 2 wrong use or wrong input, 3 something it needs i
 		a.waitCommand(),
 		a.readCommand(),
 		a.withoutStore(a.checkCommand()),
+		a.benchCommand(),
 		a.withoutStore(a.versionCommand()),
 	)
 	return root
