@@ -29,14 +29,7 @@ var probes = []struct {
 		cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0")
 		return cmd
 	}, "main.go"},
-	{"rust", "cargo", func(out string) *exec.Cmd {
-		return exec.Command("bash", "-c", `
-			if [ ! -d "$(rustc --print target-libdir --target wasm32-unknown-unknown)" ]; then
-				echo "no WebAssembly target: rustup target add wasm32-unknown-unknown" >&2; exit 3
-			fi
-			cargo build --locked --release --target wasm32-unknown-unknown &&
-			cp target/wasm32-unknown-unknown/release/probe.wasm "$0"`, out)
-	}, "src/lib.rs"},
+	{"rust", "cargo", func(out string) *exec.Cmd { return exec.Command("../../../../../sdk/rust/build.sh", ".", out) }, "src/lib.rs"},
 }
 
 func TestSDKs(t *testing.T) {
