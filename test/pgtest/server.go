@@ -1,7 +1,6 @@
 package pgtest
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -158,7 +157,7 @@ func (s *Server) Start(ctx context.Context) error {
 			return nil
 		}
 		err = errors.Join(err, s.process.signal("QUIT"))
-		if s.logged("Address already in use") && i < attempts {
+		if strings.Contains(s.Log(), "Address already in use") && i < attempts {
 			s.port = 0
 			continue
 		}
@@ -228,9 +227,13 @@ func (s *Server) Close() error {
 	return errors.Join(err, os.RemoveAll(s.dir))
 }
 
-func (s *Server) logged(text string) bool {
+// Log is what the server has logged since its last start.
+func (s *Server) Log() string {
 	log, err := os.ReadFile(s.log())
-	return err == nil && bytes.Contains(log, []byte(text))
+	if err != nil {
+		return err.Error()
+	}
+	return string(log)
 }
 
 // logTail is the end of the server's log, for error messages.

@@ -82,7 +82,7 @@ func checkTables(ctx context.Context, conn *pgx.Conn, schema string, events Mapp
 	if err := conn.QueryRow(ctx, partitioned, log.relation).Scan(&log.partitioned); err != nil {
 		return eventLog{}, fail(ctx, "look at the events table", err)
 	}
-	return log, probeLocks(ctx, conn, log.relation)
+	return log, probeLocks(ctx, conn, log.relation, events.Stream)
 }
 
 func checkColumns(ctx context.Context, conn *pgx.Conn, table pgx.Identifier, want []column) error {
@@ -138,9 +138,9 @@ WHERE s.seqrelid = pg_get_serial_sequence($1, $2)::regclass`
 	return name, nil
 }
 
-// probeLocks makes sure that this server shows who writes to a table, by writing to it. A server that
-// merely speaks the protocol has an empty pg_locks, and the watermark would be wrong without a sign.
-func probeLocks(ctx context.Context, conn *pgx.Conn, table string) error {
+// probeLocks makes sure that this server lets us write, and shows who does, by inserting no rows. A server
+// that merely speaks the protocol has an empty pg_locks, and the watermark would be wrong without a sign.
+func probeLocks(ctx context.Context, conn *pgx.Conn, table, column string) error {
 	tx, err := conn.Begin(ctx)
 	if err != nil {
 		return fail(ctx, "begin a probe of the locks", err)
@@ -149,8 +149,8 @@ func probeLocks(ctx context.Context, conn *pgx.Conn, table string) error {
 	if _, err := tx.Exec(ctx, `SET LOCAL lock_timeout = '5s'`); err != nil {
 		return fail(ctx, "bound the probe of the locks", err)
 	}
-	if _, err := tx.Exec(ctx, `LOCK TABLE `+table+` IN ROW EXCLUSIVE MODE`); err != nil {
-		return fail(ctx, "lock the events table as a writer does", err)
+	if _, err := tx.Exec(ctx, `INSERT INTO `+table+` (`+pgx.Identifier{column}.Sanitize()+`) SELECT '' WHERE false`); err != nil {
+		return fail(ctx, "write to the events table", err)
 	}
 	const look = `
 SELECT count(*) FROM pg_locks

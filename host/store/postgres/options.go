@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -66,8 +67,10 @@ func parseURL(raw string, o Options) (*target, error) {
 		if pooled, err = strconv.ParseBool(v); err != nil {
 			return nil, fmt.Errorf("the store's URL has %s=%q, which must be true or false", pooledParameter, v)
 		}
-		query.Del(pooledParameter)
-		u.RawQuery = query.Encode()
+		// The rest stays as it is written: pgx has rules of its own for escapes.
+		u.RawQuery = strings.Join(slices.DeleteFunc(strings.Split(u.RawQuery, "&"), func(parameter string) bool {
+			return strings.HasPrefix(parameter, pooledParameter+"=")
+		}), "&")
 	}
 	config, err := pgxpool.ParseConfig(u.String())
 	if err != nil {

@@ -10,7 +10,7 @@ type statements struct {
 	lookUp, insert                                                    string
 	read, readTypes, readBounded, readTypesBounded, readStream        string
 	firstSince                                                        string
-	head, headFlushed, headAtRest, newest, newestAt, lockers, holders             string
+	head, headFlushed, headAtRest, newest, newestAt, lockers, holders string
 	guard, whatNow, putDocuments, deleteDocuments, span               string
 	queue, dequeue, putSequences, deleteSequences                     string
 	documents, scan, scanBelow, collections, sequences, queued, spans string
@@ -78,7 +78,7 @@ LEFT JOIN (
 		holders: sql(`
 SELECT DISTINCT coalesce(l.pid, 0), coalesce(a.application_name, p.gid, ''), coalesce(a.usename, p.owner, '')::text,
        CASE WHEN l.pid IS NULL THEN 'prepared' ELSE coalesce(a.state, '') END,
-       coalesce(extract(epoch FROM clock_timestamp() - coalesce(a.xact_start, p.prepared)), 0)::float8 AS age
+       coalesce(extract(epoch FROM statement_timestamp() - coalesce(a.xact_start, p.prepared)), 0)::float8 AS age
 FROM pg_locks l
 LEFT JOIN pg_stat_activity a ON a.pid = l.pid
 LEFT JOIN pg_locks x ON l.pid IS NULL AND x.pid IS NULL AND x.locktype = 'transactionid' AND x.virtualtransaction = l.virtualtransaction

@@ -1,6 +1,8 @@
 package postgres_test
 
 import (
+	"context"
+	"net/url"
 	"os"
 	"testing"
 
@@ -58,6 +60,7 @@ func opened(t *testing.T, url string) *postgres.Store {
 // session is a connection of an application.
 type session struct {
 	t    *testing.T
+	ctx  context.Context
 	conn *pgx.Conn
 }
 
@@ -69,12 +72,13 @@ func connect(t *testing.T, url string) *session {
 	}
 	delete(config.RuntimeParams, "pgbouncer")
 	config.RuntimeParams["application_name"] = "application of " + t.Name()
-	conn, err := pgx.ConnectConfig(t.Context(), config)
+	ctx := context.WithoutCancel(t.Context()) // cleanups use sessions too
+	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { conn.Close(t.Context()) })
-	return &session{t, conn}
+	t.Cleanup(func() { conn.Close(ctx) })
+	return &session{t, ctx, conn}
 }
 
 func begin(t *testing.T, url string) *session {
@@ -86,7 +90,7 @@ func begin(t *testing.T, url string) *session {
 
 func (s *session) exec(sql string, args ...any) {
 	s.t.Helper()
-	if _, err := s.conn.Exec(s.t.Context(), sql, args...); err != nil {
+	if _, err := s.conn.Exec(s.ctx, sql, args...); err != nil {
 		s.t.Fatalf("%s: %v", sql, err)
 	}
 }
@@ -94,8 +98,19 @@ func (s *session) exec(sql string, args ...any) {
 func query[T any](s *session, sql string, args ...any) T {
 	s.t.Helper()
 	var v T
-	if err := s.conn.QueryRow(s.t.Context(), sql, args...).Scan(&v); err != nil {
+	if err := s.conn.QueryRow(s.ctx, sql, args...).Scan(&v); err != nil {
 		s.t.Fatalf("%s: %v", sql, err)
 	}
 	return v
+}
+
+// withUser is the URL for another role.
+func withUser(t *testing.T, raw, user, password string) string {
+	t.Helper()
+	u, err := url.Parse(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.User = url.UserPassword(user, password)
+	return u.String()
 }
