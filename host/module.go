@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 
@@ -28,7 +29,32 @@ func newEngine(ctx context.Context, cacheDir string, log *slog.Logger) (*plugin.
 	return e, nil
 }
 
+// rewrite meters a module and says what to do about one that cannot be.
 func rewrite(wasm []byte, memoryPages uint32) ([]byte, error) {
 	out, _, err := meter.Rewrite(wasm, meter.Options{MaxMemoryPages: memoryPages})
-	return out, err
+	if err != nil {
+		return nil, &plugin.Error{Op: "meter", Err: err, Hint: meterHint(err)}
+	}
+	return out, nil
+}
+
+func meterHint(err error) string {
+	for _, h := range []struct {
+		kind error
+		hint string
+	}{
+		{meter.ErrNotWasm, "name a .wasm file that was built with an eshost SDK"},
+		{meter.ErrComponent, "build a core module instead: for Rust the target wasm32-unknown-unknown, for Go GOOS=wasip1, no component tooling"},
+		{meter.ErrVersion, "build it again with a current toolchain"},
+		{meter.ErrMalformed, "the file is damaged or incomplete: build or copy it again"},
+		{meter.ErrUnsupported, "build it without that feature: eshost serves WebAssembly 2.0"},
+		{meter.ErrLimit, "make the module smaller, or raise limits.memory if it is its memory that does not fit"},
+		{meter.ErrReserved, "rename it: names that begin with __eshost_ and the module eshost_meter are the host's"},
+		{meter.ErrImport, "let the module define its own memory, tables and globals"},
+	} {
+		if errors.Is(err, h.kind) {
+			return h.hint
+		}
+	}
+	return ""
 }

@@ -58,7 +58,7 @@ func (p *hosted) run(ctx context.Context, h *Host) error {
 	}
 	reader := h.tail.NewReader(event.Filter{Types: p.conf.Events})
 	defer reader.Close()
-	r := delivery.NewRunner(h.store, reader, module{p.module}, delivery.Options{
+	r := delivery.NewRunner(h.store, reader, module{p.module, p.conf.Limits.Memory}, delivery.Options{
 		Plugin:       p.conf.Name,
 		Generation:   gen.ID,
 		HostID:       h.self.ID,
@@ -161,18 +161,34 @@ func (p *hosted) status() delivery.Status {
 func (p *hosted) waiting() bool { return p.status().State == delivery.Waiting }
 
 // module and instance give the sandbox the shape that delivery wants.
-type module struct{ *plugin.Module }
+type module struct {
+	*plugin.Module
+	memory int64 // limit of an instance, in bytes
+}
 
 func (m module) NewInstance(ctx context.Context) (delivery.Instance, error) {
 	in, err := m.Module.NewInstance(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return instance{in}, nil
+	return &instance{Instance: in, full: int(m.memory / 4 * 3)}, nil
 }
 
-type instance struct{ *plugin.Instance }
+// instance is replaced when its memory is nearly full: linear memory never shrinks, and a guest that
+// leaks would fail at its limit. Not too often, since a new instance costs time.
+type instance struct {
+	*plugin.Instance
+	full    int // bytes
+	handled int // events
+}
 
-func (i instance) Handle(ctx context.Context, e *event.Event, attempt int, fx delivery.Effects) error {
+const recycleAfter = 10_000 // events at least
+
+func (i *instance) Handle(ctx context.Context, e *event.Event, attempt int, fx delivery.Effects) error {
+	i.handled++
 	return i.Instance.Handle(ctx, e, attempt, fx)
+}
+
+func (i *instance) Spent() bool {
+	return i.Instance.Spent() || i.handled >= recycleAfter && i.MemorySize() > i.full
 }
