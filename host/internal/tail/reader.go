@@ -3,6 +3,7 @@ package tail
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"eshost/host/event"
@@ -44,13 +45,10 @@ func (r *Reader) Close() {
 	delete(r.t.readers, r)
 }
 
-// notice wakes the reader if there is something for it. The tail's lock is held.
-func (r *Reader) notice(events []event.Event, complete bool) {
-	wanted := !complete
-	for i := 0; i < len(events) && !wanted; i++ {
-		wanted = r.filter.Match(&events[i])
-	}
-	if !wanted {
+// notice wakes the reader if it wants one of the events, or if nil says that nobody knows. The tail's
+// lock is held.
+func (r *Reader) notice(events []*event.Event) {
+	if events != nil && !slices.ContainsFunc(events, r.filter.Match) {
 		return // Next looks by itself once in a while
 	}
 	select {
@@ -77,18 +75,20 @@ func (r *Reader) Next(ctx context.Context, after event.Position, limit, maxBytes
 // look returns what there is now. Without events it is found only when a quiet step is due.
 func (r *Reader) look(ctx context.Context, after event.Position, limit, maxBytes int) (event.Batch, bool, error) {
 	r.t.mu.Lock()
-	watermark, started := r.t.status.Watermark, r.t.started
+	watermark, started, start := r.t.status.Watermark, r.t.started, r.t.ring.start
+	var spans []span
+	if started && start <= after && after < watermark {
+		spans = r.t.ring.after(after)
+	}
+	r.t.mu.Unlock()
 	if !started || after >= watermark {
-		r.t.mu.Unlock()
 		return event.Batch{UpTo: after}, false, nil
 	}
-	if after < r.t.ring.start {
-		r.t.mu.Unlock()
+	if after < start {
 		b, err := r.readStore(ctx, after, watermark, limit, maxBytes)
 		return b, err == nil, err
 	}
-	b := r.t.ring.collect(after, r.filter, limit, maxBytes)
-	r.t.mu.Unlock()
+	b := collect(spans, after, watermark, r.filter, limit, maxBytes)
 	if len(b.Events) > 0 {
 		return b, true, nil
 	}

@@ -1,17 +1,18 @@
 package tail
 
 import (
+	"slices"
 	"sort"
 
 	"eshost/host/event"
 )
 
-// ring holds the events of (start, end], in spans as they were polled. Spans are never changed once
-// added, so readers may keep pointing into them.
+// ring holds the events of (start, watermark], in spans as they were polled. A span's events are never
+// changed once added, so readers may keep pointing to them.
 type ring struct {
 	maxEvents, maxBytes int
 
-	start, end    event.Position
+	start         event.Position
 	spans         []span
 	events, bytes int
 }
@@ -23,20 +24,23 @@ type span struct {
 }
 
 func (r *ring) restart(at event.Position) {
-	r.start, r.end = at, at
+	r.start = at
 	r.spans, r.events, r.bytes = nil, 0, 0
 }
 
 func (r *ring) add(events []event.Event, upTo event.Position) {
+	if n := len(r.spans); len(events) == 0 && n > 0 {
+		r.spans[n-1].upTo = upTo // of a hole in the positions nothing else is left
+		return
+	}
 	s := span{upTo: upTo, events: events}
 	for i := range events {
 		s.bytes += events[i].Size()
 	}
 	r.spans = append(r.spans, s)
-	r.end = upTo
 	r.events += len(events)
 	r.bytes += s.bytes
-	for len(r.spans) > 0 && (r.events > r.maxEvents || r.bytes > r.maxBytes || len(r.spans) > r.maxEvents) {
+	for r.events > r.maxEvents || r.bytes > r.maxBytes {
 		r.dropFirst()
 	}
 }
@@ -50,16 +54,21 @@ func (r *ring) dropFirst() {
 	r.spans = r.spans[1:]
 }
 
-// collect returns the wanted events after a position that the ring covers, within limits. The
-// batch's UpTo is the ring's end unless a limit came first.
-func (r *ring) collect(after event.Position, f event.Filter, limit, maxBytes int) event.Batch {
-	b := event.Batch{UpTo: r.end}
+// after returns the spans that may hold events after a position. Nobody changes them any more.
+func (r *ring) after(p event.Position) []span {
+	first := sort.Search(len(r.spans), func(i int) bool { return r.spans[i].upTo > p })
+	return slices.Clone(r.spans[first:])
+}
+
+// collect returns the wanted events after a position, within limits, from spans that cover everything
+// up to end. The batch's UpTo is the end unless a limit came first.
+func collect(spans []span, after, end event.Position, f event.Filter, limit, maxBytes int) event.Batch {
+	b := event.Batch{UpTo: end}
 	bytes := 0
-	first := sort.Search(len(r.spans), func(i int) bool { return r.spans[i].upTo > after })
-	for _, s := range r.spans[first:] {
-		for i := range s.events {
+	for _, s := range spans {
+		for i := sort.Search(len(s.events), func(i int) bool { return s.events[i].Position > after }); i < len(s.events); i++ {
 			e := &s.events[i]
-			if e.Position <= after || !f.Match(e) {
+			if !f.Match(e) {
 				continue
 			}
 			b.Events = append(b.Events, *e)

@@ -3,6 +3,7 @@ package tail
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -83,7 +84,7 @@ type Tail struct {
 type Status struct {
 	Watermark event.Position
 	Head      event.Position
-	// HeldSince is when the watermark began to stay below the head. Zero when it does not.
+	// HeldSince is since when the watermark has stood still below the head. Zero when it is at the head.
 	HeldSince time.Time
 	Holders   []store.Holder
 	// Err is why the last poll failed, nil if it did not.
@@ -144,8 +145,8 @@ func (t *Tail) Run(ctx context.Context, floor event.Position) error {
 	defer src.Close()
 	pause, failures := t.o.MinPoll, 0
 	for {
-		polled := time.Now()
 		progress, err := t.runOnce(ctx, src)
+		polled := time.Now()
 		switch {
 		case ctx.Err() != nil:
 			return nil
@@ -172,9 +173,9 @@ func (t *Tail) Run(ctx context.Context, floor event.Position) error {
 	}
 }
 
-// sleep waits for the pause or a wake-up, but at least MinPoll after a wake-up, so that a busy writer
-// cannot make the reader flood the database. While the store fails a wake-up changes nothing. It
-// reports whether to go on.
+// sleep waits for the pause to be over or for a wake-up, but at least MinPoll since the last poll, so
+// that busy writers cannot make the tail flood the database. While the store fails a wake-up changes
+// nothing. It reports whether to go on.
 func (t *Tail) sleep(ctx context.Context, pause time.Duration, polled time.Time, failing bool) bool {
 	wake := t.wake
 	if failing {
@@ -214,6 +215,10 @@ func (t *Tail) runOnce(ctx context.Context, src store.Tail) (bool, error) {
 	s, err := src.Poll(ctx, t.o.RingEvents)
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	before := t.status.Watermark
+	if err == nil && s.Watermark < before {
+		err = fmt.Errorf("%w: the watermark was at %d and is at %d", store.ErrLogWentBack, before, s.Watermark)
+	}
 	t.status.Polls++
 	t.status.Err = err
 	if err != nil {
@@ -221,7 +226,6 @@ func (t *Tail) runOnce(ctx context.Context, src store.Tail) (bool, error) {
 	}
 	close(t.polled)
 	t.polled = make(chan struct{})
-	before := t.status.Watermark
 	t.status.Watermark, t.status.Head, t.status.Holders = s.Watermark, s.Head, s.Holders
 	switch {
 	case s.Watermark >= s.Head:
@@ -234,12 +238,36 @@ func (t *Tail) runOnce(ctx context.Context, src store.Tail) (bool, error) {
 	}
 	if t.started && s.Complete {
 		t.ring.add(s.Events, s.Watermark)
+		t.notify(kinds(s.Events))
 	} else {
 		t.ring.restart(s.Watermark)
+		t.notify(nil)
 	}
 	t.started = true
-	for r := range t.readers {
-		r.notice(s.Events, s.Complete)
-	}
 	return true, nil
+}
+
+// notify wakes the readers that want one of some events, or all of them if nil. The lock is held.
+func (t *Tail) notify(events []*event.Event) {
+	for r := range t.readers {
+		r.notice(events)
+	}
+}
+
+// kinds returns one event of each type, never nil: a filter looks at nothing else, and there may be many
+// readers to ask for each event.
+func kinds(events []event.Event) []*event.Event {
+	out := make([]*event.Event, 0, 8)
+	seen := make(map[string]struct{})
+	for i := range events {
+		e := &events[i]
+		if len(out) > 0 && out[len(out)-1].Type == e.Type {
+			continue
+		}
+		if _, again := seen[e.Type]; !again {
+			seen[e.Type] = struct{}{}
+			out = append(out, e)
+		}
+	}
+	return out
 }
