@@ -248,7 +248,7 @@ func TestRustRebuildsFromSource(t *testing.T) {
 		}
 		return
 	}
-	t.Logf("the committed module was built by %s, this one by %s: comparing what they do", pinned, compiler)
+	t.Logf("the committed module was built by %s, this one by %s: comparing what they do", bytes.TrimSpace(pinned), bytes.TrimSpace(compiler))
 	m := abitest.Load(t, built)
 	for i, c := range lines[single](t, "cases.ndjson") {
 		holdTo(t, m, i+1, c)
