@@ -16,7 +16,8 @@ func TestPollPausesDoubleWhenIdleAndShrinkWhenBusy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &fakeLog{}
 		running(t, l, Options{MinPoll: 2 * time.Millisecond, MaxPoll: 100 * time.Millisecond})
-		time.Sleep(2 * time.Second)
+		time.Sleep(2*time.Second + time.Microsecond)
+		synctest.Wait()
 		var pauses []time.Duration
 		for i, p := range l.polls[1:] {
 			pauses = append(pauses, p.Sub(l.polls[i]))
