@@ -53,7 +53,7 @@ func (s *Server) launch() (*process, error) {
 	}
 	defer read.Close()
 
-	args := []string{"-c", watchdog, "watchdog", filepath.Join(s.bin, "postgres"), "-D", s.data(), "-p", strconv.Itoa(s.port)}
+	args := []string{"-c", watchdog, "watchdog", filepath.Join(s.bin, "postgres"), "-D", s.Data(), "-p", strconv.Itoa(s.port)}
 	for _, setting := range s.conf {
 		args = append(args, "-c", setting)
 	}

@@ -101,7 +101,7 @@ func (s *Server) init(ctx context.Context) error {
 		}
 	}
 	cmd := exec.CommandContext(ctx, filepath.Join(s.bin, "initdb"),
-		"--pgdata", s.data(), "--username", "postgres", "--pwfile", passwordFile,
+		"--pgdata", s.Data(), "--username", "postgres", "--pwfile", passwordFile,
 		"--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C", "--no-sync")
 	cmd.Dir = s.dir
 	cmd.Env = s.environment()
@@ -112,7 +112,8 @@ func (s *Server) init(ctx context.Context) error {
 	return nil
 }
 
-func (s *Server) data() string { return filepath.Join(s.dir, "data") }
+// Data is the folder of the server's data, where a test may put a file while the server is stopped.
+func (s *Server) Data() string { return filepath.Join(s.dir, "data") }
 
 func (s *Server) log() string { return filepath.Join(s.dir, "log") }
 

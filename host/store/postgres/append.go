@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"eshost/host/event"
@@ -129,10 +128,8 @@ func held(err error) bool { return code(err) == codeLockNotAvailable }
 
 // appendError is what one caller is told.
 func appendError(ctx context.Context, q *request, err error) error {
-	if c := code(err); strings.HasPrefix(c, "22") || strings.HasPrefix(c, "23") || strings.HasPrefix(c, "54") { // data, constraints, limits
-		if c != codeUniqueViolation {
-			return &store.InvalidError{Field: "event", Reason: fmt.Sprintf("of stream %q is refused by the database: %s", q.Streams[0].Stream, describe(err))}
-		}
+	if refusedValue(err) {
+		return &store.InvalidError{Field: "event", Reason: fmt.Sprintf("of stream %q is refused by the database: %s", q.Streams[0].Stream, describe(err))}
 	}
 	return fail(ctx, fmt.Sprintf("append to stream %q", q.Streams[0].Stream), err)
 }

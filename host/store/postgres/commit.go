@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"eshost/host/event"
@@ -120,7 +119,7 @@ func (s *Store) commitError(ctx context.Context, c *store.Commit, err error) err
 		}
 		// It is as expected now; but it was not, and nothing was changed.
 		return fmt.Errorf("commit: %w", store.ErrCheckpointMoved)
-	case strings.HasPrefix(state, "22"), strings.HasPrefix(state, "54"): // a value, or a limit
+	case refusedValue(err):
 		return s.findRefused(ctx, c, err)
 	case state == codeLockNotAvailable:
 		return fmt.Errorf("commit: %w: another transaction holds generation %d or a stream that events are emitted to; open on the events are %s",

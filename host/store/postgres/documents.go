@@ -139,7 +139,7 @@ func (s *Store) refuses(ctx context.Context, generation int64, puts []*event.Doc
 	batch := &pgx.Batch{}
 	s.queuePuts(batch, generation, slices.Clone(puts))
 	err = tx.SendBatch(ctx, batch).Close()
-	if state := code(err); strings.HasPrefix(state, "22") || strings.HasPrefix(state, "54") {
+	if refusedValue(err) {
 		return true, nil
 	}
 	return false, err

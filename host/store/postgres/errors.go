@@ -95,6 +95,20 @@ func lostConnection(err error) bool {
 	return pgconn.Timeout(err)
 }
 
+// refusedValue reports whether the server refuses what it was given: a value, a constraint, a limit or a
+// trigger of its own. The same again would be refused again.
+func refusedValue(err error) bool {
+	c := code(err)
+	if len(c) != 5 || c == codeUniqueViolation {
+		return false
+	}
+	switch c[:2] {
+	case "22", "23", "44", "54", "P0":
+		return true
+	}
+	return false
+}
+
 // describe is the server's message with what helps to find its cause, on one line.
 func describe(err error) string {
 	var e *pgconn.PgError

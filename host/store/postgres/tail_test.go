@@ -443,6 +443,32 @@ func TestTailNoticesThatThePastChangedMeanwhile(t *testing.T) {
 	}
 }
 
+// TestTailNoticesALateCommitInAPublishedHole is a server that came back without knowing that a position
+// had been handed out, and a writer that got it again before the tail was back.
+func TestTailNoticesALateCommitInAPublishedHole(t *testing.T) {
+	t.Parallel()
+	url := pgtest.Database(t)
+	s := opened(t, url)
+	r := follow(t, s)
+	w := begin(t, url)
+	w.insert("hole", 1)
+	w.exec("ROLLBACK")
+	w.insert("w", 1)
+	r.want("w-1")
+	w.exec("BEGIN")
+	w.exec(`INSERT INTO eshost.events (position, stream, version, type) OVERRIDING SYSTEM VALUE VALUES (1, 'late', 1, 'T')`)
+	other := connect(t, url)
+	terminate(other, "eshost/"+t.Name())
+	eventually(t, "the tail is back", func() bool { return r.tryPoll(t.Context()) == nil })
+	other.insert("o", 1)
+	r.want("w-1 o-1")
+	w.exec("COMMIT")
+	eventually(t, "the tail refuses the log", func() bool { return errors.Is(r.tryPoll(t.Context()), store.ErrLogWentBack) })
+	if r.ids() != "w-1 o-1" {
+		t.Errorf("the tail went on to %q", r.ids())
+	}
+}
+
 // terminate ends the sessions of an application in this database.
 func terminate(s *session, application string) {
 	s.t.Helper()
