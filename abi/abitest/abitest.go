@@ -53,7 +53,8 @@ type instance struct {
 func Load(t testing.TB, wasm []byte) *Module {
 	t.Helper()
 	ctx := context.Background()
-	m := &Module{Config: map[string]string{}, Documents: map[Key]string{}, runtime: wazero.NewRuntime(ctx)}
+	config := wazero.NewRuntimeConfigInterpreter() // a test runs a module for a moment, a compiler works for seconds
+	m := &Module{Config: map[string]string{}, Documents: map[Key]string{}, runtime: wazero.NewRuntimeWithConfig(ctx, config)}
 	t.Cleanup(func() {
 		if err := m.runtime.Close(ctx); err != nil {
 			t.Error(err)

@@ -254,19 +254,3 @@ func TestRustRebuildsFromSource(t *testing.T) {
 		holdTo(t, m, i+1, c)
 	}
 }
-
-func BenchmarkHandle(b *testing.B) {
-	stream := slices.DeleteFunc(events(b), func(e event.Event) bool { return !strings.HasPrefix(e.Stream, "acc-busy") })
-	for _, language := range languages {
-		b.Run(language, func(b *testing.B) {
-			m := abitest.Load(b, wasm(b, language))
-			n := 0
-			for b.Loop() {
-				if err := m.Deliver(&stream[n%len(stream)], 1); err != nil {
-					b.Fatal(err)
-				}
-				n++
-			}
-		})
-	}
-}
