@@ -24,6 +24,9 @@ func (e *Error) Hint() string { return e.hint }
 // ErrModule is matched by errors about a module that this host does not run.
 var ErrModule = errors.New("unusable module")
 
+// ErrStart is matched by errors about a plugin that cannot start where hosts.toml says.
+var ErrStart = errors.New("impossible start")
+
 // moduleError makes a plugin package's error one of this package's.
 func moduleError(subject string, err error) error {
 	e := &Error{Subject: subject, Err: err}

@@ -93,8 +93,10 @@ func (p *hosted) place(ctx context.Context, h *Host) (store.Generation, error) {
 				gen, err = h.store.EnsurePlugin(ctx, p.conf.Name, start)
 			}
 		}
-		var wrong *Error
-		if err == nil || ctx.Err() != nil || errors.As(err, &wrong) {
+		if ctx.Err() != nil {
+			return gen, ctx.Err()
+		}
+		if err == nil || errors.Is(err, ErrStart) {
 			return gen, err
 		}
 		p.setReason(err.Error())
@@ -133,7 +135,7 @@ func (p *hosted) start(ctx context.Context, h *Host) (event.Position, error) {
 	}
 	if at > s.Head {
 		return 0, &Error{Subject: pluginSubject(p.conf.Name),
-			Err:  fmt.Errorf("start = %d is beyond the log's end, position %d", at+1, s.Head),
+			Err:  fmt.Errorf("%w: start = %d is beyond the log's end, position %d", ErrStart, at+1, s.Head),
 			hint: `use start = "end" to begin with the next event`}
 	}
 	p.setReason(fmt.Sprintf("waiting until every event up to position %d is final, to start there", at))
