@@ -2,9 +2,10 @@
 SHELL := /bin/bash
 GO    ?= go
 BIN   := bin/eshost
-GO_MODULE   := plugins/examples/balances/go/balances.wasm
+GO_MODULE := plugins/examples/balances/go/balances.wasm
 
 .DEFAULT_GOAL := help
+.NOTPARALLEL:
 .PHONY: help build demo test setup examples go-test sdk-test lint bench crash fuzz clean
 
 help: ## show this list
@@ -22,10 +23,10 @@ $(GO_MODULE): $(wildcard plugins/examples/balances/go/*.go sdk/go/*.go)
 setup: ## install what the tests need and is missing (apt, npm, rustup)
 	scripts/setup
 
-examples: ## build the example plugins in every language
+examples: setup ## build the example plugins anew, the committed modules too
 	plugins/examples/build.sh assemblyscript rust go
 
-test: setup examples sdk-test go-test ## install what is missing and run every test
+test: setup $(GO_MODULE) sdk-test go-test ## install what is missing and run every test
 
 # GO_TEST_FLAGS= leaves the race detector out; it needs a C compiler, which setup installs.
 GO_TEST_FLAGS ?= -race
@@ -35,21 +36,22 @@ go-test:
 sdk-test: ## run each SDK's own tests, in its own language
 	cd sdk/go && $(GO) test ./...
 	cd plugins/examples/balances/go && $(GO) test ./...
-	cd sdk/rust && cargo test --quiet
-	cd plugins/examples/balances/rust && cargo test --quiet
+	cd sdk/rust && cargo test --quiet --locked
+	cd plugins/examples/balances/rust && cargo test --quiet --locked
 	cd sdk/assemblyscript && npm test --silent
 
-lint: ## gofmt, go vet, staticcheck and the SDKs' own linters
+lint: setup ## gofmt, go vet, staticcheck and the SDKs' own linters
 	scripts/lint
 
-bench: build examples ## measure against baselines; STORE=URL names a server, else a private one is started
+bench: build $(GO_MODULE) ## measure against baselines; STORE=URL names a server, else a private one is started
 	$(BIN) bench $(if $(STORE),--store '$(STORE)') $(BENCH_FLAGS)
 
-crash: examples ## the long crash test: at least 50 kills on each store
+crash: setup $(GO_MODULE) ## the long crash test: at least 50 kills on each store
 	ESHOST_CRASH_KILLS=50 $(GO) test -count=1 -v -timeout 60m -run 'Crash' ./test/...
 
 fuzz: ## run each fuzz target for a minute
 	scripts/fuzz 60s
 
 clean: ## remove what was built
-	rm -rf bin sdk/*/target plugins/examples/*/*/target sdk/assemblyscript/node_modules plugins/examples/*/assemblyscript/node_modules $(GO_MODULE)
+	rm -rf bin sdk/*/target plugins/examples/*/*/target abi/abitest/testdata/probe/*/target \
+		sdk/assemblyscript/node_modules plugins/examples/*/assemblyscript/node_modules $(GO_MODULE)

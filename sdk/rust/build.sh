@@ -21,6 +21,7 @@ has_target() { command -v cargo >/dev/null && [ -d "$(rustc --print target-libdi
 
 export RUSTC=rustc
 cargo=(cargo build)
+made=target
 if ! has_target && ! { command -v rustup >/dev/null && rustup target add $target && has_target; }; then
 	if [ ! -x /usr/bin/cargo ] || [ ! -d $debian_source ]; then
 		echo "sdk/rust/build.sh: no Rust for WebAssembly: install https://rustup.rs and run 'rustup target add $target'," \
@@ -29,6 +30,7 @@ if ! has_target && ! { command -v rustup >/dev/null && rustup target add $target
 	fi
 	export RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=wasm-ld
 	cargo=(/usr/bin/cargo build -Zbuild-std=std,panic_abort)
+	made=$here/target/plugins # of all crates, so that the standard library is built once
 	if [ -d $debian_source/library/vendor ]; then
 		cargo+=(--config 'source.crates-io.replace-with="debian"' --config "source.debian.directory=\"$debian_source/library/vendor\"")
 	fi
@@ -46,7 +48,7 @@ mkdir -p "$(dirname "$out")"
 out=$(cd "$(dirname "$out")" && pwd)/$(basename "$out")
 cd "$crate"
 name=$(sed -n 's/^name = "\(.*\)"/\1/p' Cargo.toml | head -1)
-"${cargo[@]}" --release --locked --target $target --target-dir target
-cp "target/$target/release/${name//-/_}.wasm" "$out"
+"${cargo[@]}" --release --locked --target $target --target-dir "$made"
+cp "$made/$target/release/${name//-/_}.wasm" "$out"
 chmod 644 "$out"
 $RUSTC --version >"$out.toolchain"
