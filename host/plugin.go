@@ -111,39 +111,37 @@ func (p *hosted) place(ctx context.Context, h *Host) (store.Generation, error) {
 // start returns the position a new plugin begins after. Invariant 1: it is final, since a checkpoint
 // says that everything up to it is.
 func (p *hosted) start(ctx context.Context, h *Host) (event.Position, error) {
-	var at event.Position
-	switch start := p.conf.Start; start.At {
-	case config.StartAtBeginning:
+	start := p.conf.Start
+	if start.At == config.StartAtBeginning {
 		return 0, nil
-	case config.StartAtEnd:
-		s, err := h.tail.Wait(ctx, polledOnce)
-		if err != nil {
-			return 0, err
-		}
-		at = s.Head
-	case config.StartAtPosition:
-		at = max(start.Position-1, 0)
-	case config.StartAtTime:
-		var err error
-		if at, err = h.store.PositionBefore(ctx, start.Time); err != nil {
-			return 0, fmt.Errorf("find where to start: %w", err)
-		}
 	}
-	s, err := h.tail.Wait(ctx, polledOnce)
+	now, err := h.tail.Wait(ctx, func(tail.Status) bool { return true })
 	if err != nil {
 		return 0, err
 	}
-	if at > s.Head {
+	at := now.Head
+	if start.At == config.StartAtPosition {
+		at = max(start.Position-1, 0)
+	}
+	if at > now.Head {
 		return 0, &Error{Subject: pluginSubject(p.conf.Name),
-			Err:  fmt.Errorf("%w: start = %d is beyond the log's end, position %d", ErrStart, at+1, s.Head),
+			Err:  fmt.Errorf("%w: start = %d is beyond the log's end, position %d", ErrStart, start.Position, now.Head),
 			hint: `use start = "end" to begin with the next event`}
 	}
 	p.setReason(fmt.Sprintf("waiting until every event up to position %d is final, to start there", at))
-	_, err = h.tail.Wait(ctx, func(s tail.Status) bool { return s.Watermark >= at })
-	return at, err
+	if _, err := h.tail.Wait(ctx, func(s tail.Status) bool { return s.Watermark >= at }); err != nil {
+		return 0, err
+	}
+	if start.At == config.StartAtTime {
+		// Only now: an event that was still uncommitted could be the first of its time.
+		before, err := h.store.PositionBefore(ctx, start.Time)
+		if err != nil {
+			return 0, fmt.Errorf("find where to start: %w", err)
+		}
+		at = min(at, before)
+	}
+	return at, nil
 }
-
-func polledOnce(tail.Status) bool { return true }
 
 func (p *hosted) setReason(reason string) {
 	p.mu.Lock()
