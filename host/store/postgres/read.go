@@ -100,6 +100,9 @@ func (s *Store) PositionBefore(ctx context.Context, t time.Time) (event.Position
 		return 0, fmt.Errorf("find the position before %s: %w", t.UTC().Format(time.RFC3339), err)
 	}
 	var first *int64
+	if whole := t.Truncate(time.Microsecond); whole.Before(t) {
+		t = whole.Add(time.Microsecond) // times are stored in microseconds: what is at or after t is from there on
+	}
 	err = s.reads.QueryRow(ctx, s.sql.firstSince, t, final).Scan(&first)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return 0, fail(ctx, "find the position before a time", err)
