@@ -45,7 +45,7 @@ func (s *session) handle(ctx context.Context, b event.Batch) (cut bool, err erro
 		return false, err
 	}
 	upTo := b.UpTo
-	if out.done < len(s.tasks) {
+	if out.done < len(b.Events) {
 		// The same events give the same outcome whatever the batch, so it can end anywhere.
 		upTo, cut = s.tasks[out.done-1].e.Position, true
 	}
@@ -57,11 +57,16 @@ func (s *session) handle(ctx context.Context, b event.Batch) (cut bool, err erro
 	return cut, nil
 }
 
-// take lists a batch's events with their keys.
+// take lists a batch's events with their keys. A batch that was fetched before the last one has shown
+// how slow events are may be far too large; then only its beginning.
 func (s *session) take(b event.Batch) {
+	n := len(b.Events)
+	if most := s.limit.get(); n > 2*most {
+		n = most
+	}
 	clear(s.tasks)
-	s.tasks = slices.Grow(s.tasks[:0], len(b.Events))
-	for i := range b.Events {
+	s.tasks = slices.Grow(s.tasks[:0], n)
+	for i := range b.Events[:n] {
 		e := &b.Events[i]
 		s.tasks = append(s.tasks, task{e: e, key: s.o.Order(e)})
 	}
@@ -86,6 +91,7 @@ func (s *session) enqueue(out *outcome, digest string) []store.Sequence {
 }
 
 func (s *session) count(out *outcome) {
+	s.o.Metrics.handled.WithLabelValues(s.o.Plugin).Add(float64(out.handled))
 	s.r.update(func(st *Status) { st.Handled += uint64(out.handled); st.Failed += uint64(len(out.failed)) })
 }
 

@@ -10,26 +10,15 @@ import (
 	"eshost/host/event"
 )
 
-// benchModule handles events without a sandbox.
-type benchModule func(e *event.Event, fx Effects) error
-
-func (m benchModule) Digest() string                                { return "bench" }
-func (m benchModule) NewInstance(context.Context) (Instance, error) { return m, nil }
-func (m benchModule) Spent() bool                                   { return false }
-func (m benchModule) Close(context.Context) error                   { return nil }
-func (m benchModule) Handle(ctx context.Context, e *event.Event, attempt int, fx Effects) error {
-	return m(e, fx)
-}
-
 // BenchmarkBatch measures what delivery costs an event in a batch of 20,000: from the fetched batch to
 // a commit that is ready to be sent, and the cache's part of it.
 func BenchmarkBatch(b *testing.B) {
 	collection, value := []byte("balances"), []byte(`{"balance":12345,"count":678}`)
-	handlers := map[string]benchModule{
-		"noop": func(*event.Event, Effects) error { return nil },
-		"get+set": func(e *event.Event, fx Effects) error {
+	handlers := map[string]handler{
+		"noop": func(context.Context, *event.Event, int, Effects) error { return nil },
+		"get+set": func(ctx context.Context, e *event.Event, _ int, fx Effects) error {
 			key := unsafe.Slice(unsafe.StringData(e.Stream), len(e.Stream)) // a view, as of a guest's memory
-			if _, _, err := fx.Get(context.Background(), collection, key); err != nil {
+			if _, _, err := fx.Get(ctx, collection, key); err != nil {
 				return err
 			}
 			return fx.Set(collection, key, value)
@@ -46,7 +35,7 @@ func BenchmarkBatch(b *testing.B) {
 	}
 }
 
-func benchBatch(b *testing.B, m benchModule, lanes, streams int) {
+func benchBatch(b *testing.B, m handler, lanes, streams int) {
 	const n = 20_000
 	events := make([]event.Event, n)
 	for i := range events {

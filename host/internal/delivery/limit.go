@@ -37,9 +37,9 @@ func (l *batchLimit) learn(events int, took time.Duration, kept int) {
 	now := l.get()
 	switch {
 	case events == 0:
-	case took > slowBatch:
+	case 4*took > slowBatch: // as many as would have been quick enough
 		now = min(now, int(int64(events)*int64(slowBatch)/int64(took)))
-	case events >= now && 4*took <= slowBatch:
+	case events >= now:
 		now *= 4
 	case events < now/4:
 		now = max(now/2, min(now, firstBatch))

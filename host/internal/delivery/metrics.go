@@ -46,7 +46,6 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 }
 
 func (m *Metrics) observeBatch(plugin string, handled int, took time.Duration) {
-	m.handled.WithLabelValues(plugin).Add(float64(handled))
 	m.batch.WithLabelValues(plugin).Observe(float64(handled))
 	m.handle.WithLabelValues(plugin).Observe(took.Seconds())
 }

@@ -66,7 +66,7 @@ func newScenario(t testing.TB, seed uint64) *scenario {
 	sc.store = newFakeStore(t, sc.log)
 	sc.script = script{
 		seed:    seed,
-		steps:   1 + r.IntN(5),
+		steps:   1 + r.IntN(pick(r, 3, 5, 20)),
 		keys:    1 + r.IntN(30),
 		shared:  pick(r, 0, 0.01, 0.1, 0.5),
 		fails:   pick(r, 0, 0.01, 0.05, 0.3),
@@ -171,7 +171,7 @@ func (sc *scenario) start(name string) (stop func()) {
 		Grace:         pick(r, time.Nanosecond, time.Millisecond, 10*time.Second),
 	}
 	s := sc.script
-	m := &scriptModule{t: sc.t, s: &s, at: name, slow: pick(r, 1000, time.Millisecond, 10*time.Millisecond), spends: pick(r, 0, 0.1), startFails: pick(r, 0, 0, 0.2)}
+	m := &scriptModule{t: sc.t, s: &s, at: name, slow: pick(r, 1000, time.Millisecond, 10*time.Millisecond, 300*time.Millisecond), spends: pick(r, 0, 0.1), startFails: pick(r, 0, 0, 0.2)}
 	sc.modules = append(sc.modules, m)
 	feed := &fakeFeed{log: sc.log, filter: sc.filter, fault: sc.fault, cut: func(limit int) int { return 1 + r.IntN(limit) }}
 	runner := NewRunner(sc.store, feed, m, o)

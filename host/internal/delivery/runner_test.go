@@ -1,0 +1,244 @@
+package delivery
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"eshost/host/event"
+	"eshost/host/store"
+)
+
+func TestStopFinishesWhatIsInFlight(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.store.fault = func(call string) fault { return fault{before: time.Second} } // a slow store
+		w.append("a", "b", "c")
+		began := make(chan bool, 3)
+		r, stop := w.start(handler(func(ctx context.Context, e *event.Event, _ int, fx Effects) error {
+			began <- true
+			time.Sleep(time.Second)
+			return notes(ctx, e, fx)
+		}), Options{Grace: time.Minute, Lanes: 1})
+		<-began
+		stop()
+		if w.store.position == 0 {
+			t.Error("what was in flight is lost")
+		}
+		if w.store.owner != "" {
+			t.Errorf("the lease is still held by %q", w.store.owner)
+		}
+		if st := r.Status(); st.State != Stopped || st.Position != w.store.position {
+			t.Errorf("the status is %+v, the checkpoint at %d", st, w.store.position)
+		}
+	})
+}
+
+func TestStopThatExceedsItsGrace(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.append("a", "a")
+		ignoring := handler(func(_ context.Context, e *event.Event, _ int, fx Effects) error {
+			time.Sleep(5 * time.Second) // whatever the context says
+			return fx.Set([]byte("c"), []byte("k"), []byte("1"))
+		})
+		_, stop := w.start(ignoring, Options{Grace: time.Second})
+		time.Sleep(time.Second)
+		began := time.Now()
+		stop()
+		if took := time.Since(began); took > 5*time.Second {
+			t.Errorf("the stop took %v", took)
+		}
+		if len(w.commits()) > 0 {
+			t.Errorf("a batch that was not done was committed: %+v", w.commits())
+		}
+		w.start(handler(noting), Options{})
+		w.reaches(2)
+		if got := w.document("notes", "a"); got != " 1 2" {
+			t.Errorf("after the restart the notes are %q", got)
+		}
+	})
+}
+
+func TestStopWhileTheStoreHangs(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.store.fault = func(call string) fault {
+			if call == "Commit" {
+				return fault{before: time.Hour}
+			}
+			return fault{}
+		}
+		w.append("a")
+		r, stop := w.start(handler(noting), Options{Grace: 10 * time.Second})
+		time.Sleep(time.Minute)
+		wantIn(t, "the reason", r.Status().Reason, "commit of positions 1 to 1", "1m0s")
+		began := time.Now()
+		stop()
+		if took := time.Since(began); took != 10*time.Second {
+			t.Errorf("the stop took %v", took)
+		}
+	})
+}
+
+func TestLeaseHeldByAnother(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.append("a")
+		other, stopOther := w.start(handler(noting), Options{HostID: "other"})
+		w.reaches(1)
+		r, _ := w.start(handler(noting), Options{})
+		time.Sleep(10 * time.Second)
+		st := r.Status()
+		if st.State != Waiting {
+			t.Errorf("the status is %+v", st)
+		}
+		wantIn(t, "the reason", st.Reason, `host "other"`)
+		stopOther()
+		time.Sleep(2 * time.Second)
+		if st := r.Status(); st.State != Running || st.Reason != "" || other.Status().State != Stopped {
+			t.Errorf("after the other stopped the status is %+v", st)
+		}
+		w.append("a")
+		w.reaches(2)
+	})
+}
+
+func TestLeaseLost(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.append("a")
+		r, _ := w.start(handler(noting), Options{})
+		w.reaches(1)
+		rival, err := w.store.Acquire(t.Context(), 1, "me") // as another host would, after it has expired
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.store.owner = "rival"
+		w.append("a", "b")
+		time.Sleep(500 * time.Millisecond)
+		st := r.Status()
+		if w.store.position != 1 || st.State != Waiting {
+			t.Errorf("without the lease it is at %d with status %+v", w.store.position, st)
+		}
+		wantIn(t, "the reason", st.Reason, "lease lost")
+		if err := w.store.Release(t.Context(), 1, rival.Epoch); err != nil {
+			t.Fatal(err)
+		}
+		w.reaches(3)
+		if got := w.document("notes", "a"); got != " 1 2" {
+			t.Errorf("the notes are %q", got)
+		}
+	})
+}
+
+func TestTroubleBacksOffAndRecovers(t *testing.T) {
+	for _, call := range []string{"Acquire", "Sequences", "Collections", "SetCondition", "Commit"} {
+		t.Run(call, func(t *testing.T) {
+			inWorld(t, func(t *testing.T, w *world) {
+				mend := w.failCalls(call)
+				w.append("a", "a")
+				r, _ := w.start(handler(noting), Options{})
+				time.Sleep(time.Minute)
+				st := r.Status()
+				if st.State != BackingOff {
+					t.Errorf("the status is %+v", st)
+				}
+				wantIn(t, "the reason", st.Reason, errFake.Error())
+				if n := w.store.calls[call]; n < 12 || n > 30 {
+					t.Errorf("%d calls in a minute of failures", n)
+				}
+				mend()
+				time.Sleep(6 * time.Second)
+				if st := r.Status(); w.store.position != 2 || st.State != Running || st.Reason != "" {
+					t.Errorf("mended, it is at %d with status %+v", w.store.position, st)
+				}
+			})
+		})
+	}
+}
+
+func TestFeedTroubleBacksOff(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		feed := &fakeFeed{log: w.log, fault: func(string) fault { return fault{kind: failsBefore} }}
+		r := NewRunner(w.store, feed, handler(noting), Options{Plugin: "p", HostID: "me"})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		go func() {
+			time.Sleep(30 * time.Second)
+			st := r.Status()
+			if st.State != BackingOff {
+				t.Errorf("the status is %+v", st)
+			}
+			wantIn(t, "the reason", st.Reason, "fetch a batch", errFake.Error())
+		}()
+		r.Run(ctx)
+	})
+}
+
+// stillborn is a module that does not start for a while.
+type stillborn struct {
+	handler
+	until time.Time
+}
+
+func (m stillborn) NewInstance(context.Context) (Instance, error) {
+	if time.Now().Before(m.until) {
+		return nil, errNoStart
+	}
+	return m.handler, nil
+}
+
+func TestModuleThatDoesNotStart(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.append("a")
+		r, _ := w.start(stillborn{noting, time.Now().Add(time.Minute)}, Options{})
+		time.Sleep(30 * time.Second)
+		st := r.Status()
+		if st.State != Paused || w.store.condition.State != store.Paused {
+			t.Errorf("the status is %+v, the condition %+v", st, w.store.condition)
+		}
+		for _, reason := range []string{st.Reason, w.store.condition.Reason} {
+			wantIn(t, "the reason", reason, errNoStart.Error(), "replace the module")
+		}
+		if len(w.store.sequences) > 0 {
+			t.Errorf("events are blamed: %+v", w.store.sequences)
+		}
+		w.reaches(1)
+		if st := r.Status(); st.State != Running || st.Reason != "" || w.store.condition.State != store.Running {
+			t.Errorf("once it starts the status is %+v, the condition %+v", st, w.store.condition)
+		}
+	})
+}
+
+// TestHostTroubleIsNoFailure has a database that fails a handler's reads, and a sandbox that blames
+// the guest for it.
+func TestHostTroubleIsNoFailure(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.append("a")
+		_, stop := w.start(handler(noting), Options{})
+		w.reaches(1)
+		stop() // now there are documents that only the database knows
+
+		for _, call := range []string{"Documents", "Scan"} {
+			mend := w.failCalls(call)
+			w.append("a")
+			r, stop := w.start(handler(func(ctx context.Context, e *event.Event, _ int, fx Effects) error {
+				if call == "Scan" {
+					if _, err := fx.Scan(ctx, []byte("notes"), nil, nil, 10); err != nil {
+						return failing(event.FailTrap)
+					}
+				}
+				if err := notes(ctx, e, fx); err != nil {
+					return failing(event.FailTrap)
+				}
+				return nil
+			}), Options{Attempts: 1})
+			time.Sleep(10 * time.Second)
+			if st := r.Status(); len(w.store.sequences) > 0 || st.Failed > 0 || st.State != BackingOff {
+				t.Errorf("%s: the status is %+v, the sequences %v", call, st, w.store.sequences)
+			}
+			mend()
+			w.reaches(w.log.head())
+			stop()
+		}
+		if got := w.document("notes", "a"); got != " 1 2 3" {
+			t.Errorf("the notes are %q", got)
+		}
+	})
+}
