@@ -34,6 +34,25 @@ func request(id string, data []byte) []store.AppendRequest {
 	return []store.AppendRequest{{Streams: []store.StreamAppend{{Stream: "a", Expected: store.AnyVersion, Events: []store.NewEvent{{ID: id, Type: "T", Data: data}}}}}}
 }
 
+// TestDurable: with less than FULL a position could be answered and be gone after a power cut, which no
+// test can bring about.
+func TestDurable(t *testing.T) {
+	t.Parallel()
+	s := openFile(t)
+	err := s.writer.with(t.Context(), func(c *conn) (bool, error) {
+		for pragma, want := range map[string]string{"synchronous": "2", "journal_mode": "wal"} {
+			var got string
+			if _, err := c.one(func(r row) { got = fmt.Sprint(r[0]) }, "PRAGMA "+pragma); err != nil || got != want {
+				t.Errorf("%s is %s (%v), want %s", pragma, got, err, want)
+			}
+		}
+		return false, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // setMaxPages makes the file behave as if its disk had no more room. SQLite reports both alike.
 func setMaxPages(t *testing.T, s *Store, pages string) {
 	t.Helper()

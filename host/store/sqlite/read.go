@@ -31,6 +31,10 @@ var errEnough = errors.New("enough")
 // Read returns events of (After, UpTo] in position order.
 func (s *Store) Read(ctx context.Context, o store.ReadOptions) (event.Batch, error) {
 	b := event.Batch{UpTo: o.UpTo}
+	searching := o.Stream == "" && len(o.Filter.Types) > 0
+	if span := int64(o.UpTo - o.After); span > 0 && o.Stream == "" && !searching {
+		b.Events = make([]event.Event, 0, min(int64(o.Limit), span, 8192))
+	}
 	size := 0
 	collect := func(r row) error {
 		e := r.event()
@@ -43,7 +47,7 @@ func (s *Store) Read(ctx context.Context, o store.ReadOptions) (event.Batch, err
 		return nil
 	}
 	err := s.read(ctx, func(c *conn) error {
-		if o.Stream != "" || len(o.Filter.Types) == 0 { // nothing is read that is not wanted
+		if !searching { // nothing is read that is not wanted
 			sql, args := readSQL(o, o.After, o.UpTo)
 			return c.query(ctx, collect, sql, args...)
 		}

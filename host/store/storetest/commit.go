@@ -256,6 +256,9 @@ func commitCanceled(t *testing.T, db *database) {
 	if err := o.try(canceled(t), p[1], everything(p)); err == nil {
 		t.Error("committed under a canceled context")
 	}
+	if err := o.try(canceled(t), p[1], nil); err == nil {
+		t.Error("moved the checkpoint under a canceled context")
+	}
 	wantContents(t, s, o.Generation, before)
 	o.commit(t, p[1], everything(p))
 }
@@ -387,6 +390,7 @@ func commitSpans(t *testing.T, db *database) {
 	o.commit(t, 30, digest("d1"))
 	o.commit(t, 40, digest("d1"))
 	o.commit(t, 50, digest("d3"))
+	o.commit(t, 50, digest(""))
 
 	spans, err := s.Spans(t.Context(), o.ID)
 	check(t, err)

@@ -217,10 +217,12 @@ func leaseRemoved(t *testing.T, db *database) {
 	acquire(t, s, q.ID, "h1")
 	check(t, s.RemoveHost(t.Context(), "h1"))
 	check(t, s.RemoveHost(t.Context(), "h1")) // once more does no harm
+	register(t, s, "h1", long)                // coming back does not bring the leases back
 	if l := acquire(t, s, p.ID, "h2"); l.Epoch <= first.Epoch {
 		t.Errorf("the epoch went from %d to %d", first.Epoch, l.Epoch)
 	}
 	acquire(t, s, q.ID, "h2")
+	check(t, s.RemoveHost(t.Context(), "h1"))
 	hosts, err := s.Hosts(t.Context())
 	if check(t, err); len(hosts) != 1 || hosts[0].ID != "h2" {
 		t.Errorf("hosts are %+v", hosts)

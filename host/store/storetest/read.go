@@ -186,7 +186,7 @@ func readPositionBefore(t *testing.T, db *database) {
 		at    time.Duration
 		first int // the first event that must follow
 	}{
-		{-time.Hour, 0}, {0, 0}, {time.Microsecond, 1}, {time.Minute, 1}, {2 * time.Minute, 1},
+		{-time.Hour, 0}, {0, 0}, {time.Nanosecond, 1}, {time.Microsecond, 1}, {time.Minute, 1}, {2 * time.Minute, 1},
 		{2*time.Minute + time.Microsecond, 3}, {3 * time.Minute, 3}, {4 * time.Minute, 5}, {9 * time.Minute, 5}, {10 * time.Minute, 6},
 	} {
 		got, err := s.PositionBefore(t.Context(), start.Add(c.at))

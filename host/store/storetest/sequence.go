@@ -70,6 +70,9 @@ func sequenceOrder(t *testing.T, db *database) {
 	var keys []string
 	for _, q := range got {
 		keys = append(keys, q.Key)
+		if q.Waiting != 1 {
+			t.Errorf("%d events wait in %s", q.Waiting, q.Key)
+		}
 	}
 	if !reflect.DeepEqual(keys, []string{"z", "a", "m", "b"}) {
 		t.Errorf("got %v", keys)
