@@ -38,9 +38,10 @@ const (
 	checkpointPages = 4000
 	// Readers that overlap without a gap keep SQLite from starting the WAL over after a checkpoint.
 	// Beyond this size a write makes it, see cutWAL.
-	walLimit       = 64 << 20
+	walLimit = 64 << 20
+	// Another connection's commit empties a reader's cache, so a large one would be wasted.
 	writerCacheKiB = 64 << 10
-	readerCacheKiB = 16 << 10
+	readerCacheKiB = 8 << 10
 )
 
 // now is the database's clock in microseconds, to the millisecond. In one transaction it may move.
