@@ -18,11 +18,11 @@ import (
 )
 
 // The tests of this file run the test binary again as another process.
-const helperEnv = "ESHOST_SQLITE_HELPER"
+const childEnv = "ESHOST_SQLITE_CHILD"
 
 func TestMain(m *testing.M) {
-	if job := os.Getenv(helperEnv); job != "" {
-		if err := helper(job, os.Args[1]); err != nil {
+	if job := os.Getenv(childEnv); job != "" {
+		if err := child(job, os.Args[1]); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -31,8 +31,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// helper does a job on a database file. It prints the id of each event it was told is stored.
-func helper(job, file string) error {
+// child does a job on a database file. It prints the id of each event it was told is stored.
+func child(job, file string) error {
 	ctx := context.Background()
 	s, err := sqlite.Open(ctx, file, sqlite.Options{})
 	if err != nil {
@@ -54,9 +54,9 @@ func helper(job, file string) error {
 	return nil
 }
 
-func helperCommand(t *testing.T, job, file string) *exec.Cmd {
+func childCommand(t *testing.T, job, file string) *exec.Cmd {
 	cmd := exec.CommandContext(t.Context(), os.Args[0], file)
-	cmd.Env = append(os.Environ(), helperEnv+"="+job)
+	cmd.Env = append(os.Environ(), childEnv+"="+job)
 	return cmd
 }
 
@@ -72,7 +72,7 @@ func TestProcesses(t *testing.T) {
 	results := make(chan result)
 	for range processes {
 		go func() {
-			out, err := helperCommand(t, "append", file).Output()
+			out, err := childCommand(t, "append", file).Output()
 			results <- result{out, err}
 		}()
 	}
@@ -137,7 +137,7 @@ func TestKilled(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "es.db")
 	answered := map[string]bool{}
 	for round := range 5 {
-		cmd := helperCommand(t, "append for ever", file)
+		cmd := childCommand(t, "append for ever", file)
 		out, err := cmd.StdoutPipe()
 		if err != nil {
 			t.Fatal(err)
