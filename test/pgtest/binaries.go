@@ -57,12 +57,13 @@ func hasServer(dir string) bool {
 	return true
 }
 
-// newestFirst orders folders by the first number in their path, a major version.
+// newestFirst orders folders by the major version in their path.
 func newestFirst(a, b string) int { return majorVersion(b) - majorVersion(a) }
 
-func majorVersion(dir string) int {
+// majorVersion is the first number in a text.
+func majorVersion(text string) int {
 	n, digits := 0, false
-	for _, c := range dir {
+	for _, c := range text {
 		if c >= '0' && c <= '9' {
 			n, digits = n*10+int(c-'0'), true
 		} else if digits {

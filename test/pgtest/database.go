@@ -110,8 +110,17 @@ func create(ctx context.Context, maintenance string) (string, error) {
 	if err != nil {
 		return "", errors.New(envServer + " is not a URL: postgres://user:password@host:port/database")
 	}
+	conn, err := pgx.Connect(ctx, maintenance)
+	if err != nil {
+		return "", fmt.Errorf("connect to make a database: %w", err)
+	}
+	defer conn.Close(ctx)
 	name := "eshost_test_" + strings.ToLower(rand.Text())
-	if err := execute(ctx, maintenance, "CREATE DATABASE "+name+" TEMPLATE template0 ENCODING 'UTF8'"); err != nil {
+	sql := "CREATE DATABASE " + name + " TEMPLATE template0 ENCODING 'UTF8'"
+	if version := conn.PgConn().ParameterStatus("server_version"); majorVersion(version) >= 15 {
+		sql += " STRATEGY FILE_COPY" // half the time of the default where nothing waits for the disk
+	}
+	if _, err := conn.Exec(ctx, sql); err != nil {
 		return "", fmt.Errorf("create a database: %w", err)
 	}
 	u.Path = "/" + name
