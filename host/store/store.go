@@ -116,7 +116,9 @@ type State interface {
 	// Commit applies a batch's outcome in one transaction, or nothing of it. It fails with
 	// ErrLeaseLost if the epoch is not the current one, and with ErrCheckpointMoved if the checkpoint
 	// is not at Expected. It does not look whether the lease has expired: an owner nobody replaced
-	// may go on.
+	// may go on. What no database would keep is named in an *InvalidError or *IDConflictError. Any other
+	// error may leave open whether the commit was applied: Acquire again before the next one, which
+	// settles it.
 	//
 	// Invariant 2: documents, emitted events, parked rows and checkpoint change together, under the epoch.
 	Commit(ctx context.Context, c Commit) error
