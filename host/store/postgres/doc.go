@@ -104,6 +104,12 @@
 // # When things fail
 //
 // Errors match store.ErrUnavailable where trying again may help and store.ErrSchema where the database must
-// be changed first. No error holds a password. All waits for locks are bounded, and an error that comes
-// from one names the transactions that are open.
+// be changed first. No error holds a password. Appends, commits and leases wait for another transaction for
+// so long and no longer, and then say which transactions are open.
+//
+// # What a role needs
+//
+// To migrate: CREATE on the database, or a schema of its own. To run: USAGE on the schema, SELECT, INSERT,
+// UPDATE and DELETE on its tables, SELECT and USAGE on its sequences. To insert events from an application:
+// USAGE on the schema and INSERT on events, and for append_event also SELECT.
 package postgres

@@ -98,12 +98,13 @@ func (s *Store) addPlugin(ctx context.Context, tx pgx.Tx, plugin string, start e
 	return s.findPlugin(ctx, tx, plugin)
 }
 
-// Acquire implements store.State.
+// Acquire implements store.State. It waits for a commit that is under way.
 func (s *Store) Acquire(ctx context.Context, generation int64, hostID string) (store.Lease, error) {
 	var found bool
 	var lease *store.Lease
 	var owner *store.Host
 	batch := &pgx.Batch{}
+	batch.Queue(patiently, milliseconds(commitPatience))
 	batch.Queue(s.sql.lockGeneration, generation).Exec(func(tag tag) error {
 		found = tag.RowsAffected() == 1
 		return nil
@@ -131,7 +132,7 @@ func (s *Store) Acquire(ctx context.Context, generation int64, hostID string) (s
 	case !found:
 		return store.Lease{}, fmt.Errorf("generation %d: %w", generation, store.ErrNotFound)
 	case owner == nil:
-		return store.Lease{}, fail(ctx, "acquire the lease", errors.New("its owner has gone this moment"))
+		return s.Acquire(ctx, generation, hostID) // its owner has gone this moment
 	}
 	return store.Lease{}, &store.LeaseHeldError{Owner: *owner, ExpiresIn: owner.ExpiresIn}
 }
