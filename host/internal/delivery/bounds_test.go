@@ -54,24 +54,24 @@ func TestGreedyModule(t *testing.T) {
 // TestGreedyReader reads much in lanes, where reads must be remembered.
 func TestGreedyReader(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
-		for i := range 100 {
+		for i := range 50 {
 			id := fmt.Sprint("big", i)
 			w.store.docs["c\x00"+id] = event.DocumentWrite{Collection: "c", Key: id, Data: make([]byte, 100_000)}
 		}
 		h := handler(func(ctx context.Context, e *event.Event, _ int, fx Effects) error {
 			time.Sleep(time.Microsecond)
-			for i := range 100 {
+			for i := range 50 {
 				if _, ok, err := fx.Get(ctx, []byte("c"), fmt.Append(nil, "big", i)); err != nil || !ok {
 					return fmt.Errorf("%d: %v %w", i, ok, err)
 				}
 			}
 			return notes(ctx, e, fx)
 		})
-		for i := range 100 {
+		for i := range 40 {
 			w.append(fmt.Sprint("s", i))
 		}
-		r, _ := w.start(h, Options{Lanes: 4, LaneWork: 1, MaxBatchBytes: 1 << 20, CacheBytes: 1 << 20})
-		w.reaches(100)
+		r, _ := w.start(h, Options{Lanes: 4, LaneWork: 1, MaxBatchBytes: 1 << 20, CacheBytes: 1 << 20, MaxBatch: 20})
+		w.reaches(40)
 		if st := r.Status(); st.State != Running || st.Failed > 0 {
 			t.Errorf("the status is %+v", st)
 		}

@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"sort"
 	"sync"
@@ -103,11 +104,16 @@ func (l *fakeLog) at(p event.Position) *event.Event {
 
 // between returns the wanted events of (after, upTo].
 func (l *fakeLog) between(after, upTo event.Position, f event.Filter) []event.Event {
+	return l.some(after, upTo, f, math.MaxInt)
+}
+
+// some is between of at most limit events.
+func (l *fakeLog) some(after, upTo event.Position, f event.Filter, limit int) []event.Event {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var out []event.Event
 	i := sort.Search(len(l.events), func(i int) bool { return l.events[i].Position > after })
-	for ; i < len(l.events) && l.events[i].Position <= upTo; i++ {
+	for ; i < len(l.events) && l.events[i].Position <= upTo && len(out) < limit; i++ {
 		if f.Match(&l.events[i]) {
 			out = append(out, l.events[i])
 		}
@@ -142,7 +148,7 @@ func (f *fakeFeed) Next(ctx context.Context, after event.Position, limit, maxByt
 		f.log.mu.Unlock()
 		head := f.log.head()
 		if b := (event.Batch{UpTo: head}); head > after {
-			for _, e := range f.log.between(after, head, f.filter) {
+			for _, e := range f.log.some(after, head, f.filter, limit) {
 				b.Events = append(b.Events, e)
 				if maxBytes -= e.Size(); len(b.Events) == limit || maxBytes <= 0 {
 					b.UpTo = e.Position

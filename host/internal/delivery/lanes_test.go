@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -91,10 +92,10 @@ func TestConflict(t *testing.T) {
 // TestLanesRunSideBySide uses the lanes there are, and one for a while after they have met.
 func TestLanesRunSideBySide(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
-		shared := false
+		var shared atomic.Bool
 		h := handler(func(ctx context.Context, e *event.Event, _ int, fx Effects) error {
 			time.Sleep(time.Millisecond)
-			if shared {
+			if shared.Load() {
 				if err := fx.Set([]byte("c"), []byte("all"), []byte(fmt.Sprint(e.Position))); err != nil {
 					return err
 				}
@@ -114,14 +115,14 @@ func TestLanesRunSideBySide(t *testing.T) {
 		if d := took(2000); d > time.Second {
 			t.Errorf("2000 events of 1 ms took %v in 4 lanes", d)
 		}
-		shared = true
+		shared.Store(true)
 		if d := took(2000); d < 2*time.Second || d > 3*time.Second {
 			t.Errorf("2000 events of 1 ms that all meet took %v", d)
 		}
 		if got := w.document("c", "all"); got != fmt.Sprint(w.log.head()) || r.Status().Failed > 0 {
 			t.Errorf("the shared document is %s", got)
 		}
-		shared = false
+		shared.Store(false)
 		took(20_000)
 		if d := took(2000); d > time.Second {
 			t.Errorf("2000 events of 1 ms that no longer meet took %v", d)
@@ -215,7 +216,7 @@ func TestScan(t *testing.T) {
 		})
 		w.append("first")
 		w.start(h, Options{Lanes: 1})
-		time.Sleep(500 * time.Millisecond)
+		rest(500 * time.Millisecond)
 		w.append("lane", "bad", "reader")
 		w.reaches(4)
 		if checked != 11 {

@@ -22,7 +22,7 @@ func TestMetrics(t *testing.T) {
 			return notes(ctx, e, fx)
 		})
 		w.start(h, Options{Metrics: m, Attempts: 3})
-		time.Sleep(time.Minute)
+		rest(time.Minute)
 	})
 	got := make(map[string]float64)
 	families, err := reg.Gather()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -31,7 +32,7 @@ func TestRetrySchedule(t *testing.T) {
 		w.append("a", "bad", "a", "bad", "b")
 		o := Options{Attempts: 5, FirstBackoff: 100 * time.Millisecond, MaxBackoff: 300 * time.Millisecond, Lanes: 1}
 		r, stop := w.start(h, o)
-		time.Sleep(time.Millisecond)
+		rest(time.Millisecond)
 		if w.document("notes", "a") != " 1 3" || w.document("notes", "b") != " 5" || w.store.position != 5 {
 			t.Errorf("other keys wait: %q, %q at %d", w.document("notes", "a"), w.document("notes", "b"), w.store.position)
 		}
@@ -43,7 +44,7 @@ func TestRetrySchedule(t *testing.T) {
 		if st := r.Status(); st.Retrying != 1 || st.Parked != 0 || st.Waiting != 2 || st.State != Running {
 			t.Errorf("after one attempt: %+v", st)
 		}
-		time.Sleep(time.Hour)
+		rest(time.Hour)
 		if want := "[1 at 0s 2 at 100ms 3 at 300ms 4 at 600ms 5 at 900ms]"; fmt.Sprint(tries) != want {
 			t.Errorf("tried %v, want %s", tries, want)
 		}
@@ -54,7 +55,7 @@ func TestRetrySchedule(t *testing.T) {
 			t.Errorf("after the last attempt: %+v", st)
 		}
 		w.append("bad", "a") // more of a parked key queues
-		time.Sleep(time.Second)
+		rest(time.Second)
 		if q, _ := w.sequence("bad"); q.Waiting != 3 || w.document("notes", "bad") != "" || w.document("notes", "a") != " 1 3 7" {
 			t.Errorf("behind a parked event: %+v, notes %q and %q", q, w.document("notes", "bad"), w.document("notes", "a"))
 		}
@@ -63,7 +64,7 @@ func TestRetrySchedule(t *testing.T) {
 		// Parked survives a restart of the same module; another module tries at once, from attempt 1.
 		n := len(tries)
 		_, stop = w.start(h, o)
-		time.Sleep(time.Hour)
+		rest(time.Hour)
 		stop()
 		if len(tries) != n {
 			t.Errorf("a parked event was tried again: %v", tries[n:])
@@ -75,7 +76,7 @@ func TestRetrySchedule(t *testing.T) {
 			}
 			return notes(ctx, e, fx)
 		}}, o)
-		time.Sleep(time.Second)
+		rest(time.Second)
 		if got := w.document("notes", "bad"); got != " 2 4 6" || first != 1 || len(w.store.sequences) > 0 {
 			t.Errorf("another module made %q, beginning with attempt %d; left are %v", got, first, w.store.sequences)
 		}
@@ -86,7 +87,7 @@ func TestRejectedEventIsParkedAtOnce(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.append("a")
 		w.start(handler(func(context.Context, *event.Event, int, Effects) error { return failing(event.FailReject) }), Options{Attempts: 5})
-		time.Sleep(time.Hour)
+		rest(time.Hour)
 		if q, _ := w.sequence("a"); q.State != store.Parked || q.Attempts != 1 || len(w.commits()) != 1 {
 			t.Errorf("a rejected event: %+v after %d commits", q, len(w.commits()))
 		}
@@ -105,7 +106,7 @@ func TestAttemptsGoOnAfterARestart(t *testing.T) {
 		w.append("a")
 		for range 6 {
 			_, stop := w.start(h, o)
-			time.Sleep(70 * time.Second)
+			rest(70 * time.Second)
 			stop()
 		}
 		if q, _ := w.sequence("a"); !slices.Equal(tries, []int{1, 2, 3, 4}) || q.State != store.Parked {
@@ -126,14 +127,14 @@ func TestClockThatWasAhead(t *testing.T) {
 		})
 		w.append("a")
 		_, stop := w.start(h, Options{MaxBackoff: time.Minute})
-		time.Sleep(time.Millisecond)
+		rest(time.Millisecond)
 		stop()
 		fail = false
 		q := w.store.sequences["a"]
 		q.NextAttempt = time.Now().Add(1000 * time.Hour)
 		w.store.sequences["a"] = q
 		w.start(h, Options{MaxBackoff: time.Minute})
-		time.Sleep(61 * time.Second)
+		rest(61 * time.Second)
 		if w.document("notes", "a") != " 1" {
 			t.Error("the sequence waits for the clock of another")
 		}
@@ -143,9 +144,9 @@ func TestClockThatWasAhead(t *testing.T) {
 // TestLongSequence drains a long queue in order, in few steps, none of them large.
 func TestLongSequence(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
-		mended := false
+		var mended atomic.Bool
 		h := handler(func(ctx context.Context, e *event.Event, attempt int, fx Effects) error {
-			if e.Position == 1 && !mended || e.Position == 3001 && attempt < 3 {
+			if e.Position == 1 && !mended.Load() || e.Position == 3001 && attempt < 3 {
 				return failing(event.FailRetry)
 			}
 			return notes(ctx, e, fx)
@@ -155,17 +156,17 @@ func TestLongSequence(t *testing.T) {
 		_, stop := w.start(h, o)
 		w.reaches(5000)
 		stop() // what follows comes from the store
-		mended = true
+		mended.Store(true)
 		before := len(w.commits())
 		r, _ := w.start(h, o)
-		time.Sleep(1500 * time.Millisecond)
-		w.append("a") // while it drains
+		rest(1500 * time.Millisecond)
 		if q, _ := w.sequence("a"); q.Position != 3001 || q.Attempts == 0 {
 			t.Errorf("half way: %+v", q)
 		}
 		if st := r.Status(); st.Waiting != 2000 {
 			t.Errorf("half way: %+v", st)
 		}
+		w.append("a") // while it drains
 		if !eventually(time.Minute, func() bool { _, ok := w.sequence("a"); return !ok }) {
 			q, _ := w.sequence("a")
 			t.Fatalf("it is not drained: %+v", q)
@@ -210,8 +211,9 @@ func TestRetriesAndTheFeedShareTheTime(t *testing.T) {
 		}
 		w.append(slices.Repeat([]string{"good"}, 5000)...)
 		// Always due: there is a retry to do after every batch, and a batch after every retry.
-		w.start(h, Options{Attempts: 1 << 30, FirstBackoff: time.Nanosecond, MaxBackoff: time.Nanosecond, MaxBatch: 1, Lanes: 1})
-		time.Sleep(3 * time.Second)
+		_, stop := w.start(h, Options{Attempts: 1 << 30, FirstBackoff: time.Nanosecond, MaxBackoff: time.Nanosecond, MaxBatch: 1, Lanes: 1})
+		rest(3 * time.Second)
+		stop()
 		if w.store.position < 500 || retries < 500 {
 			t.Errorf("in 3 s the checkpoint came to %d, and %d retries were made", w.store.position, retries)
 		}
@@ -222,9 +224,9 @@ func TestRetriesAndTheFeedShareTheTime(t *testing.T) {
 // when there is room.
 func TestPauseAtMaxParked(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
-		mended := false
+		var mended atomic.Bool
 		h := handler(func(ctx context.Context, e *event.Event, _ int, fx Effects) error {
-			if e.Stream == "bad" && !mended {
+			if e.Stream == "bad" && !mended.Load() {
 				return failing(event.FailTrap)
 			}
 			return notes(ctx, e, fx)
@@ -233,7 +235,7 @@ func TestPauseAtMaxParked(t *testing.T) {
 			w.append("a", "bad", "b", "c")
 		}
 		r, _ := w.start(h, Options{MaxParked: 3, FirstBackoff: time.Second, MaxBackoff: time.Second, Attempts: 1000})
-		time.Sleep(30 * time.Second)
+		rest(30 * time.Second)
 		st := r.Status()
 		if w.store.position != 10 || st.State != Paused || st.Waiting != 3 || w.store.condition.State != store.Paused {
 			t.Errorf("at %d with status %+v and condition %+v", w.store.position, st, w.store.condition)
@@ -244,9 +246,9 @@ func TestPauseAtMaxParked(t *testing.T) {
 		if w.document("notes", "a") != " 1 5 9" || w.document("notes", "b") != " 3 7" {
 			t.Errorf("the notes are %q and %q", w.document("notes", "a"), w.document("notes", "b"))
 		}
-		mended = true
+		mended.Store(true)
 		w.reaches(40)
-		time.Sleep(time.Second)
+		rest(time.Second)
 		if st := r.Status(); st.State != Running || st.Reason != "" || st.Waiting != 0 || w.store.condition.State != store.Running {
 			t.Errorf("mended: status %+v, condition %+v", st, w.store.condition)
 		}
@@ -259,10 +261,10 @@ func TestPauseAtMaxParked(t *testing.T) {
 // TestOrderByChanged puts waiting events under their new keys, so that nothing overtakes them.
 func TestOrderByChanged(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
-		mended := false
+		var mended atomic.Bool
 		var seen []event.Position
 		h := handler(func(_ context.Context, e *event.Event, _ int, _ Effects) error {
-			if !mended && e.Position == 1 {
+			if !mended.Load() && e.Position == 1 {
 				return failing(event.FailReject)
 			}
 			seen = append(seen, e.Position)
@@ -280,7 +282,7 @@ func TestOrderByChanged(t *testing.T) {
 		tenants("x", "y")
 		r, stop := w.start(h, Options{Order: ByMetadata("tenant")})
 		w.reaches(6)
-		time.Sleep(time.Second)
+		rest(time.Second)
 		if q, _ := w.sequence("x"); q.State != store.Parked || q.Position != 1 || q.Waiting != 4 {
 			t.Errorf("tenant x: %+v", q)
 		}
@@ -291,9 +293,9 @@ func TestOrderByChanged(t *testing.T) {
 			t.Errorf("the status is %+v", st)
 		}
 		stop()
-		mended = true
+		mended.Store(true)
 		w.start(h, Options{Order: ByAll})
-		time.Sleep(time.Second)
+		rest(time.Second)
 		if fmt.Sprint(seen) != "[3 6 1 2 4 5]" || len(w.store.sequences) != 0 {
 			t.Errorf("handled %v, sequences %+v", seen, w.store.sequences)
 		}
@@ -324,7 +326,7 @@ func TestRefusedEmission(t *testing.T) {
 		}
 		r, _ := w.start(h, Options{})
 		w.reaches(303)
-		time.Sleep(time.Minute)
+		rest(time.Minute)
 		for _, key := range []string{"bad50", "bad150", "bad250"} {
 			q, _ := w.sequence(key)
 			if q.State != store.Parked || q.Kind != event.FailReject || q.Attempts != 1 {

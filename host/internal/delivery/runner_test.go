@@ -41,7 +41,7 @@ func TestStopThatExceedsItsGrace(t *testing.T) {
 			return fx.Set([]byte("c"), []byte("k"), []byte("1"))
 		})
 		_, stop := w.start(ignoring, Options{Grace: time.Second})
-		time.Sleep(time.Second)
+		rest(time.Second)
 		began := time.Now()
 		stop()
 		if took := time.Since(began); took > 5*time.Second {
@@ -68,7 +68,7 @@ func TestStopWhileTheStoreHangs(t *testing.T) {
 		}
 		w.append("a")
 		r, stop := w.start(handler(noting), Options{Grace: 10 * time.Second})
-		time.Sleep(time.Minute)
+		rest(time.Minute)
 		wantIn(t, "the reason", r.Status().Reason, "commit of positions 1 to 1", "1m0s")
 		began := time.Now()
 		stop()
@@ -84,14 +84,14 @@ func TestLeaseHeldByAnother(t *testing.T) {
 		other, stopOther := w.start(handler(noting), Options{HostID: "other"})
 		w.reaches(1)
 		r, _ := w.start(handler(noting), Options{})
-		time.Sleep(10 * time.Second)
+		rest(10 * time.Second)
 		st := r.Status()
 		if st.State != Waiting {
 			t.Errorf("the status is %+v", st)
 		}
 		wantIn(t, "the reason", st.Reason, `host "other"`)
 		stopOther()
-		time.Sleep(2 * time.Second)
+		rest(2 * time.Second)
 		if st := r.Status(); st.State != Running || st.Reason != "" || other.Status().State != Stopped {
 			t.Errorf("after the other stopped the status is %+v", st)
 		}
@@ -111,7 +111,7 @@ func TestLeaseLost(t *testing.T) {
 		}
 		w.store.owner = "rival"
 		w.append("a", "b")
-		time.Sleep(500 * time.Millisecond)
+		rest(500 * time.Millisecond)
 		st := r.Status()
 		if w.store.position != 1 || st.State != Waiting {
 			t.Errorf("without the lease it is at %d with status %+v", w.store.position, st)
@@ -134,7 +134,7 @@ func TestTroubleBacksOffAndRecovers(t *testing.T) {
 				mend := w.failCalls(call)
 				w.append("a", "a")
 				r, _ := w.start(handler(noting), Options{})
-				time.Sleep(time.Minute)
+				rest(time.Minute)
 				st := r.Status()
 				if st.State != BackingOff {
 					t.Errorf("the status is %+v", st)
@@ -144,7 +144,7 @@ func TestTroubleBacksOffAndRecovers(t *testing.T) {
 					t.Errorf("%d calls in a minute of failures", n)
 				}
 				mend()
-				time.Sleep(6 * time.Second)
+				rest(6 * time.Second)
 				if st := r.Status(); w.store.position != 2 || st.State != Running || st.Reason != "" {
 					t.Errorf("mended, it is at %d with status %+v", w.store.position, st)
 				}
@@ -188,7 +188,7 @@ func TestModuleThatDoesNotStart(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.append("a")
 		r, _ := w.start(stillborn{noting, time.Now().Add(time.Minute)}, Options{})
-		time.Sleep(30 * time.Second)
+		rest(30 * time.Second)
 		st := r.Status()
 		if st.State != Paused || w.store.condition.State != store.Paused {
 			t.Errorf("the status is %+v, the condition %+v", st, w.store.condition)
@@ -229,7 +229,7 @@ func TestHostTroubleIsNoFailure(t *testing.T) {
 				}
 				return nil
 			}), Options{Attempts: 1})
-			time.Sleep(10 * time.Second)
+			rest(10 * time.Second)
 			if st := r.Status(); len(w.store.sequences) > 0 || st.Failed > 0 || st.State != BackingOff {
 				t.Errorf("%s: the status is %+v, the sequences %v", call, st, w.store.sequences)
 			}

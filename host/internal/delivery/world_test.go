@@ -2,7 +2,6 @@ package delivery
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -73,6 +72,7 @@ func (w *world) reaches(end event.Position) {
 	if !eventually(time.Hour, func() bool { w.store.mu.Lock(); defer w.store.mu.Unlock(); return w.store.position >= end }) {
 		w.t.Fatalf("the checkpoint stays at %d", w.store.position)
 	}
+	synctest.Wait()
 }
 
 // sequence returns the store's row of a key.
@@ -133,4 +133,8 @@ func (w *world) failCalls(name string) (stop func()) {
 	return func() { set(nil) }
 }
 
-var errOther = errors.New("something else")
+// rest lets time pass, and everybody else come to rest.
+func rest(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
