@@ -39,6 +39,7 @@ sdk-test: ## run each SDK's own tests, in its own language
 	cd sdk/rust && cargo test --quiet --locked
 	cd plugins/examples/balances/rust && cargo test --quiet --locked
 	cd sdk/assemblyscript && npm test --silent
+	cd plugins/examples/balances/assemblyscript && npm run --silent --if-present test
 
 lint: setup ## gofmt, go vet, staticcheck and the SDKs' own linters
 	scripts/lint
