@@ -6,7 +6,7 @@
 //	Close ◄── store, sandbox ◄── lease row removed ◄── runners commit what is in flight ◄─┘
 //
 // Host owns every goroutine it starts and waits for it. The parts do not know each other: what one
-// needs of another it declares as an interface, and this package fits them together (wire.go).
+// needs of another it declares as an interface, and this package fits them together.
 //
 // Invariant 7: waking the tail when this process appends only makes things faster; polling finds
 // everything anyway.
