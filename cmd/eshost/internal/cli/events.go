@@ -37,7 +37,8 @@ type listing struct {
 
 func (a *app) eventsCommand() *cobra.Command {
 	var l listing
-	c := a.command(&cobra.Command{
+	var c *cobra.Command
+	c = a.command(&cobra.Command{
 		Use:   "events",
 		Short: "Print events of the log",
 		Long: `events prints events in the order of their positions, up to the watermark: what is above it may still
@@ -47,12 +48,17 @@ change. With --json it prints one object a line, and eshost append takes those l
   eshost events --follow
   eshost events --json --limit 0 > backup.ndjson`,
 		ValidArgsFunction: completeNothing,
-	}, func(ctx context.Context, _ []string) error { return a.events(ctx, l) })
+	}, func(ctx context.Context, _ []string) error {
+		if l.follow && !c.Flags().Changed("limit") {
+			l.limit = 0 // to follow is to go on
+		}
+		return a.events(ctx, l)
+	})
 	f := c.Flags()
 	f.Int64Var(&l.after, "after", 0, "only events after this position")
 	f.StringVar(&l.stream, "stream", "", "only events of this stream")
 	f.StringArrayVar(&l.types, "type", nil, "only events of this type; may be given more than once")
-	f.IntVar(&l.limit, "limit", 100, "most events to print; 0 for all")
+	f.IntVar(&l.limit, "limit", 100, "most events to print; 0 for all, which --follow prints unless told otherwise")
 	f.BoolVar(&l.follow, "follow", false, "go on and print events as they come, until interrupted")
 	a.jsonFlag(c)
 	return c

@@ -62,6 +62,32 @@ func TestFollow(t *testing.T) {
 	}
 }
 
+// TestFollowHasNoLimit holds --follow to going on after as many events as a listing has at most.
+func TestFollowHasNoLimit(t *testing.T) {
+	t.Parallel()
+	db := testStore(t)
+	const events = 150
+	mustRun(t, strings.Repeat(fmt.Sprintf(oneEvent, 1), events), "append", "-", db)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	out, w := io.Pipe()
+	ended, wait := start(ctx, strings.NewReader(""), w, "events", "--follow", "--json", db)
+	go func() { <-ended; w.Close() }()
+	lines := bufio.NewScanner(out)
+	for n := 1; n <= events+1; n++ {
+		if n == events+1 {
+			mustRun(t, fmt.Sprintf(oneEvent, 2), "append", "-", db)
+		}
+		if !lines.Scan() {
+			t.Fatalf("ended before event %d", n)
+		}
+	}
+	cancel()
+	if code, stderr := wait(); code != exitDone || stderr != "" {
+		t.Errorf("exit code %d: %s", code, stderr)
+	}
+}
+
 // TestAppendFromPipe holds append to: what a slow producer has written is stored while it pauses, and an
 // interrupt ends it without waiting for more.
 func TestAppendFromPipe(t *testing.T) {
