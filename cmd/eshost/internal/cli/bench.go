@@ -52,6 +52,9 @@ func (a *app) bench(ctx context.Context, o bench.Options) (err error) {
 			return badInput("known measurements: "+strings.Join(bench.Measurements(), ", "), "--only: there is no measurement %q", name)
 		}
 	}
+	if a.configFile != "" {
+		return badInput("leave out --config, and name an empty database with --store if it is to be a certain one", "bench uses no hosts.toml")
+	}
 	if o.Events < 1 || o.Accounts < 1 || o.Rounds < 1 || o.Long < 0 || o.Live <= 0 {
 		return badInput(helpHint("bench"), "--events, --accounts, --rounds and --live must be above zero")
 	}

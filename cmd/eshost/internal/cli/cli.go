@@ -149,7 +149,24 @@ func (a *app) misuse(root *cobra.Command, args []string, err error) error {
 		name := "--" + unknown.GetSpecifiedName()
 		return badInput(suggestion(name, flagNames(used), hint), "%s has no flag %s", used.CommandPath(), name)
 	}
+	var value *pflag.InvalidValueError
+	if errors.As(err, &value) {
+		return badInput(hint, "--%s must be %s, is %q", value.GetFlag().Name, kindOfValue(value.GetFlag().Value.Type()), value.GetValue())
+	}
 	return badInput(hint, "%w", err)
+}
+
+// kindOfValue is what a flag of that type takes, in words.
+func kindOfValue(flagType string) string {
+	switch flagType {
+	case "int", "int64":
+		return "a whole number"
+	case "duration":
+		return `a duration such as "30s"`
+	case "bool":
+		return "true or false"
+	}
+	return "a " + flagType
 }
 
 func suggestion(name string, known []string, otherwise string) string {

@@ -16,7 +16,8 @@ import (
 
 func (a *app) readCommand() *cobra.Command {
 	o := store.ScanOptions{}
-	c := a.command(&cobra.Command{
+	var c *cobra.Command
+	c = a.command(&cobra.Command{
 		Use:   "read PLUGIN COLLECTION [KEY]",
 		Short: "Print documents of a plugin's read model",
 		Long: `read prints one document as it is stored, or with --json as {"key":…,"data":…}. Without a key it prints
@@ -25,7 +26,14 @@ the collection's documents in byte order of their keys, one such object a line.`
   eshost read balances balances --prefix acc- --limit 10
   eshost read balances balances --limit 0 > balances.ndjson`,
 		ValidArgsFunction: a.completePlugin(true),
-	}, func(ctx context.Context, args []string) error { return a.read(ctx, args, o) })
+	}, func(ctx context.Context, args []string) error {
+		for _, name := range []string{"prefix", "after", "limit"} {
+			if len(args) == 3 && c.Flags().Changed(name) {
+				return badInput("leave out KEY to print documents of a collection, or --"+name+" to print the one", "--%s selects among a collection's documents, and %q names one", name, args[2])
+			}
+		}
+		return a.read(ctx, args, o)
+	})
 	c.Flags().StringVar(&o.Prefix, "prefix", "", "only keys that begin so")
 	c.Flags().StringVar(&o.After, "after", "", "only keys after this one")
 	c.Flags().IntVar(&o.Limit, "limit", 100, "most documents to print; 0 for all")

@@ -46,6 +46,9 @@ func (a *app) wait(ctx context.Context, plugin, position string, timeout time.Du
 	if position != "head" && (err != nil || n < 0) {
 		return badInput("such as --position 1204 or --position head", "--position must be a number or head, is %q", position)
 	}
+	if timeout < 0 {
+		return badInput("such as --timeout 2m, or --timeout 0s to look once", "--timeout must not be negative, is %s", timeout)
+	}
 	t, err := a.openStore(ctx, false)
 	if err != nil {
 		return err
