@@ -100,7 +100,7 @@ type Retry struct {
 	// The file writes both as backoff = "FIRST..LONGEST". Default to 100ms and 30s.
 	First   time.Duration
 	Longest time.Duration
-	// MaxParked is how many events may wait in failing sequences; one more pauses the plugin.
+	// MaxParked is how many events may wait in failing sequences: at this number the plugin pauses.
 	// Defaults to 10000.
 	MaxParked int
 }
