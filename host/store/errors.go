@@ -78,12 +78,26 @@ func (e *IDConflictError) Is(target error) bool { return target == ErrIDConflict
 type InvalidError struct {
 	Field  string
 	Reason string
+	// Stream and StreamType name the StreamAppend that the log refuses for what it holds already; they
+	// are empty where the request is wrong by itself.
+	Stream, StreamType string
 }
 
 func (e *InvalidError) Error() string { return e.Field + " " + e.Reason }
 
 // Is makes the error match ErrInvalid.
 func (e *InvalidError) Is(target error) bool { return target == ErrInvalid }
+
+// RefusedError names the event whose effect no database would keep. It wraps an *InvalidError or an
+// *IDConflictError that says why. The same commit would be refused for ever.
+type RefusedError struct {
+	Position event.Position // the event that was handled
+	Err      error
+}
+
+func (e *RefusedError) Error() string { return e.Err.Error() }
+
+func (e *RefusedError) Unwrap() error { return e.Err }
 
 // LeaseHeldError says who has a lease and for how long at least.
 type LeaseHeldError struct {

@@ -250,6 +250,8 @@ const (
 	Running ConditionState = "running"
 	// Paused plugins stand still until what Reason says is mended.
 	Paused ConditionState = "paused"
+	// BackingOff plugins met trouble of the host's own and try again by themselves.
+	BackingOff ConditionState = "backing off"
 )
 
 // PluginStatus is what the store knows of a plugin.

@@ -18,6 +18,7 @@ type flight struct {
 	took   time.Duration // once done
 	c      store.Commit
 	events int // that were handled
+	failed int // of these
 }
 
 // handle runs a batch and hands its outcome over to be committed. It reports whether the batch was
@@ -52,7 +53,6 @@ func (s *session) handle(ctx context.Context, b event.Batch) (cut bool, err erro
 	c := s.commitOf(out, upTo)
 	c.Queue = out.queue
 	c.Sequences = s.enqueue(out, c.Digest)
-	s.count(out)
 	s.handOver(ctx, c, out)
 	return cut, nil
 }
@@ -90,9 +90,10 @@ func (s *session) enqueue(out *outcome, digest string) []store.Sequence {
 	return fresh
 }
 
-func (s *session) count(out *outcome) {
-	s.o.Metrics.handled.WithLabelValues(s.o.Plugin).Add(float64(out.handled))
-	s.r.update(func(st *Status) { st.Handled += uint64(out.handled); st.Failed += uint64(len(out.failed)) })
+// count takes note of a batch that is committed: one that is not is handled again.
+func (s *session) count(fl *flight) {
+	s.o.Metrics.handled.WithLabelValues(s.o.Plugin).Add(float64(fl.events))
+	s.r.update(func(st *Status) { st.Handled += uint64(fl.events); st.Failed += uint64(fl.failed) })
 }
 
 func (s *session) logFailure(q *store.Sequence) {
@@ -124,7 +125,7 @@ func (s *session) commitOf(out *outcome, upTo event.Position) store.Commit {
 func (s *session) handOver(ctx context.Context, c store.Commit, out *outcome) {
 	s.cache.begin(out.documents, out.ids)
 	s.position = c.Position
-	fl := &flight{done: make(chan error, 1), began: time.Now(), c: c, events: out.handled}
+	fl := &flight{done: make(chan error, 1), began: time.Now(), c: c, events: out.handled, failed: len(out.failed)}
 	s.inFlight = fl
 	s.r.committing(fl)
 	go func() {
@@ -159,6 +160,7 @@ func (s *session) landed(err error) error {
 	s.r.suspicion.landed(&fl.c, s.o.MaxBatch)
 	s.limit.narrow(s.r.suspicion.narrow)
 	s.committed++
+	s.count(fl)
 	s.cache.settled()
 	s.limit.committed(fl.took)
 	s.o.Metrics.observeCommit(s.o.Plugin, len(fl.c.Documents), fl.took)

@@ -26,7 +26,7 @@
 //   - Invariant 3: an event's writes reach its lane's overlay only when its handler has returned ok.
 //   - Invariant 4: a key's events are in one lane, in position order. When one fails, the later ones
 //     of that key queue behind it in the store; other keys go on.
-//   - Invariant 5: lanes show in nothing; see conflicts in lanes.go.
+//   - Invariant 5: lanes show in nothing; see conflict.go.
 //
 // On failure of an event its key becomes a sequence in the store: retried with backoff, parked after
 // the last attempt. On failure of anything else the session ends, its memory is dropped, the lease is

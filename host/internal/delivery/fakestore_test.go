@@ -31,6 +31,8 @@ type fakeStore struct {
 	queues    map[string][]event.Position
 	sequences map[string]store.Sequence
 	condition store.Condition
+	forbids   func(event.DocumentWrite) bool // as a constraint of the database would
+	names     bool                           // and says which event's document it was
 
 	hosts      map[int64]string // by epoch
 	applied    []applied
@@ -257,6 +259,11 @@ func (s *fakeStore) Commit(ctx context.Context, c store.Commit) error {
 		if err := s.log.refuses(c.Emitted); err != nil {
 			return err
 		}
+		for _, d := range c.Documents {
+			if s.forbids != nil && s.forbids(d) {
+				return s.refuse(d)
+			}
+		}
 		if err := s.check(c); err != nil {
 			s.t.Errorf("commit %d to %d: %v", c.Expected, c.Position, err)
 			return err
@@ -265,6 +272,14 @@ func (s *fakeStore) Commit(ctx context.Context, c store.Commit) error {
 		s.applied = append(s.applied, applied{Commit: c, host: s.hosts[c.Epoch], began: began})
 		return nil
 	})
+}
+
+func (s *fakeStore) refuse(d event.DocumentWrite) error {
+	err := error(&store.InvalidError{Field: "data", Reason: "is forbidden"})
+	if s.names {
+		err = &store.RefusedError{Position: d.Position, Err: err}
+	}
+	return err
 }
 
 // check is what no correct commit does.

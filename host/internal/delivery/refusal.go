@@ -9,7 +9,8 @@ import (
 )
 
 // suspicion is how a Runner finds the event whose effects no store would keep: one that emits to a
-// stream of another type, or what an earlier module has emitted differently. The store refuses the
+// stream of another type or what an earlier module has emitted differently, or that writes a document
+// which a constraint somebody added forbids. The store refuses the
 // whole commit; handling the batch again in ever smaller parts shows which event it is, and that one
 // failed, whatever its handler says. Other keys must not wait for it.
 type suspicion struct {
@@ -32,7 +33,7 @@ func (s *suspicion) learn(fl *flight, err error) error {
 	cause := s.culprit(fl, err)
 	switch {
 	case cause != 0 && s.refused[cause] == nil:
-		s.refused[cause] = &event.Failure{Kind: event.FailReject, Message: fmt.Sprintf("the store refuses what it emits: %v", err)}
+		s.refused[cause] = &event.Failure{Kind: event.FailReject, Message: fmt.Sprintf("the store refuses what it does: %v", err)}
 	case cause == 0 && fl.events > 1:
 		s.narrow = fl.events / 2
 	default:
@@ -43,20 +44,28 @@ func (s *suspicion) learn(fl *flight, err error) error {
 
 // culprit returns the position of the event that must be the cause, 0 if it may be one of several.
 func (s *suspicion) culprit(fl *flight, err error) event.Position {
-	var conflict *store.IDConflictError
-	named := errors.As(err, &conflict)
-	var only event.Position
-	for i := range fl.c.Emitted {
-		e := &fl.c.Emitted[i]
-		if named && e.ID == conflict.ID {
-			return e.Cause
-		}
-		if only != 0 && only != e.Cause {
-			return 0
-		}
-		only = e.Cause
+	var refused *store.RefusedError
+	if errors.As(err, &refused) {
+		return refused.Position
 	}
-	return only
+	var conflict *store.IDConflictError
+	if errors.As(err, &conflict) {
+		for i := range fl.c.Emitted {
+			if e := &fl.c.Emitted[i]; e.ID == conflict.ID {
+				return e.Cause
+			}
+		}
+	}
+	if fl.events != 1 {
+		return 0
+	}
+	for i := range fl.c.Documents {
+		return fl.c.Documents[i].Position
+	}
+	for i := range fl.c.Emitted {
+		return fl.c.Emitted[i].Cause
+	}
+	return 0
 }
 
 // landed takes note of a commit that was not refused.

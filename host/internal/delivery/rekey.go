@@ -14,10 +14,22 @@ import (
 // rekey puts waiting events under the keys that order_by gives them today, if it was changed since
 // they failed: else the next events of such a key would overtake them. Invariant 4.
 func (s *session) rekey(ctx context.Context) error {
-	changed, err := s.orderChanged(ctx)
-	if err != nil || !changed {
-		return err
+	// This runner's order never changes. Another host's may be another one, but there was none in between
+	// if the last epoch was ours.
+	if s.r.ordered == 0 || s.r.ordered != s.lease.Epoch-1 {
+		changed, err := s.orderChanged(ctx)
+		if err == nil && changed {
+			err = s.orderAnew(ctx)
+		}
+		if err != nil {
+			return err
+		}
 	}
+	s.r.ordered = s.lease.Epoch
+	return nil
+}
+
+func (s *session) orderAnew(ctx context.Context) error {
 	c := store.Commit{Generation: s.o.Generation, Epoch: s.lease.Epoch, Expected: s.position, Position: s.position}
 	fresh := &sequences{byKey: make(map[string]*sequence), waiting: s.seqs.waiting}
 	for _, old := range s.seqs.byPosition() {
@@ -52,15 +64,17 @@ func (s *session) rekey(ctx context.Context) error {
 	return nil
 }
 
-// orderChanged reports whether a sequence's first event belongs to another key by now.
+// orderChanged reports whether an event waits under another key than it has by now.
 func (s *session) orderChanged(ctx context.Context) (bool, error) {
-	for key := range s.seqs.byKey {
-		events, err := s.r.state.Queued(ctx, s.o.Generation, key, 1)
+	for key, q := range s.seqs.byKey {
+		events, err := s.r.state.Queued(ctx, s.o.Generation, key, max(q.Waiting, 1))
 		if err != nil {
 			return false, fmt.Errorf("read the sequence %q: %w", key, err)
 		}
-		if len(events) > 0 && s.o.Order(&events[0]) != key {
-			return true, nil
+		for i := range events {
+			if s.o.Order(&events[i]) != key {
+				return true, nil
+			}
 		}
 	}
 	return false, nil

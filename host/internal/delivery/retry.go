@@ -45,7 +45,6 @@ func (s *session) retry(ctx context.Context, q *sequence) error {
 	q.page = s.nextPage(q.page, f, events)
 	c.Sequences = []store.Sequence{q.Sequence}
 	s.o.Metrics.retried.WithLabelValues(s.o.Plugin).Inc()
-	s.count(out)
 	s.handOver(ctx, c, out)
 	return nil
 }

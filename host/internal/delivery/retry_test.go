@@ -302,6 +302,71 @@ func TestOrderByChanged(t *testing.T) {
 	})
 }
 
+// TestOrderByChangedBehindTheFirst has a failed event that keeps its key, and one behind it that does not.
+func TestOrderByChangedBehindTheFirst(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		var mended atomic.Bool
+		var seen []event.Position
+		h := handler(func(_ context.Context, e *event.Event, _ int, _ Effects) error {
+			if !mended.Load() && e.Position == 1 {
+				return failing(event.FailReject)
+			}
+			seen = append(seen, e.Position)
+			return nil
+		})
+		w.append("s") // no tenant: ordered by its stream even then
+		w.log.append(event.Event{Stream: "s", ID: "s-2", Metadata: []byte(`{"tenant":"a"}`)})
+		_, stop := w.start(h, Options{})
+		w.reaches(2)
+		stop()
+		w.log.append(event.Event{Stream: "other", ID: "o-3", Metadata: []byte(`{"tenant":"a"}`)})
+		_, stop = w.start(h, Options{Order: ByMetadata("tenant")})
+		w.reaches(3)
+		rest(time.Second)
+		stop()
+		if fmt.Sprint(seen) != "[2 3]" {
+			t.Errorf("handled %v: the third event has overtaken the second, which has its key now", seen)
+		}
+		if _, ok := w.sequence("s"); !ok || len(w.store.sequences) != 1 {
+			t.Errorf("the sequences are %+v", w.store.sequences)
+		}
+	})
+}
+
+// TestRefusedDocument has a document that a constraint forbids: its event alone fails, whether the store
+// names it or not, and no event that emits is blamed for it.
+func TestRefusedDocument(t *testing.T) {
+	for _, names := range []bool{true, false} {
+		inWorld(t, func(t *testing.T, w *world) {
+			w.store.names = names
+			w.store.forbids = func(d event.DocumentWrite) bool { return d.Key == "bad" }
+			h := handler(func(ctx context.Context, e *event.Event, _ int, fx Effects) error {
+				if e.Stream == "emits" {
+					if err := fx.Emit(event.Emitted{Stream: "echo", Type: "Echo", Data: []byte(e.ID)}); err != nil {
+						return err
+					}
+				}
+				return notes(ctx, e, fx)
+			})
+			for i := range 60 {
+				w.append(fmt.Sprint("s", i%7))
+			}
+			w.append("emits", "bad", "s0")
+			r, _ := w.start(h, Options{})
+			w.reaches(63)
+			rest(time.Minute)
+			q, _ := w.sequence("bad")
+			if q.State != store.Parked || q.Kind != event.FailReject || q.Position != 62 {
+				t.Errorf("names=%v: %+v", names, q)
+			}
+			wantIn(t, "the error", q.Error, "is forbidden")
+			if st := r.Status(); st.State != Running || st.Parked != 1 || w.document("notes", "emits") == "" {
+				t.Errorf("names=%v: the status is %+v", names, st)
+			}
+		})
+	}
+}
+
 // TestRefusedEmission has events that emit what no store would keep: they alone fail.
 func TestRefusedEmission(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
@@ -332,7 +397,7 @@ func TestRefusedEmission(t *testing.T) {
 			if q.State != store.Parked || q.Kind != event.FailReject || q.Attempts != 1 {
 				t.Errorf("%s: %+v", key, q)
 			}
-			wantIn(t, "the error", q.Error, "the store refuses what it emits", "stream_type")
+			wantIn(t, "the error", q.Error, "the store refuses what it does", "stream_type")
 		}
 		if st := r.Status(); st.State != Running || st.Parked != 3 || w.log.head() != 303+300 {
 			t.Errorf("the status is %+v, the log ends at %d", st, w.log.head())

@@ -18,6 +18,7 @@ type Runner struct {
 	feed   Feed
 	module Module
 
+	ordered   int64 // the last epoch whose waiting events were seen to be under the keys they have
 	suspicion suspicion
 
 	mu     sync.Mutex
@@ -112,7 +113,9 @@ func (r *Runner) Run(ctx context.Context) {
 			if s.committed > 0 {
 				failures = 0
 			}
-			err = s.explainEnd(work, err)
+			if ctx.Err() == nil {
+				s.explainEnd(work, err)
+			}
 			s.close(work)
 		}
 		if ctx.Err() != nil || err == nil {
@@ -175,13 +178,25 @@ func (r *Runner) judge(err error, failures int) (int, time.Duration) {
 	return failures, pause
 }
 
-// explainEnd records in the store that a module which does not start is why the session ended.
-func (s *session) explainEnd(ctx context.Context, err error) error {
+// explainEnd records in the store why the session ended, if it is to be tried again. The lease is kept
+// meanwhile, so that everybody sees whose trouble it is. Invariant 9.
+func (s *session) explainEnd(ctx context.Context, err error) {
 	var inst *instanceError
-	if !errors.As(err, &inst) {
-		return err
+	var refused *refusedCommit
+	if err == nil || errors.Is(err, store.ErrLeaseLost) {
+		return
 	}
-	return errors.Join(err, s.explain(ctx, store.Paused, inst.reason()))
+	s.keepLease = true
+	if errors.As(err, &refused) {
+		return // tried again at once
+	}
+	state, reason := store.BackingOff, err.Error()
+	if errors.As(err, &inst) {
+		state, reason = store.Paused, inst.reason()
+	}
+	if err := s.explain(ctx, state, reason); err != nil {
+		s.o.Logger.Debug("cannot record why delivery stands still", "error", err)
+	}
 }
 
 func sleep(ctx context.Context, d time.Duration) {

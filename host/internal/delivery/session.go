@@ -26,6 +26,7 @@ type session struct {
 	inFlight  *flight        // nil when nothing is being committed
 	committed int            // batches
 	paused    bool
+	keepLease bool // the next session follows at once
 	limit     batchLimit
 }
 
@@ -71,7 +72,9 @@ func (s *session) close(work context.Context) {
 		s.r.committing(nil)
 	}
 	s.lanes.close(work)
-	s.release(work)
+	if !s.keepLease {
+		s.release(work)
+	}
 }
 
 func (s *session) release(ctx context.Context) {

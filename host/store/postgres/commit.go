@@ -94,7 +94,7 @@ func emittedRequest(emitted []event.Emitted) (*request, error) {
 }
 
 func emissionError(e *event.Emitted, err error) error {
-	return fmt.Errorf("emit event %q of event %d to stream %q: %w", e.ID, e.Cause, e.Stream, err)
+	return &store.RefusedError{Position: e.Cause, Err: fmt.Errorf("emit event %q of event %d to stream %q: %w", e.ID, e.Cause, e.Stream, err)}
 }
 
 // refusedEmission answers a commit whose emitted events cannot be stored. A lost lease matters more:

@@ -94,8 +94,8 @@ func (s *Store) findRefused(ctx context.Context, c *store.Commit, refusal error)
 }
 
 func refusedDocument(d *event.DocumentWrite, why string) error {
-	return fmt.Errorf("commit: document %q of collection %q, written by event %d: %w", d.Key, d.Collection, d.Position,
-		&store.InvalidError{Field: "data", Reason: "is refused by the database: " + why})
+	return &store.RefusedError{Position: d.Position, Err: fmt.Errorf("commit: document %q of collection %q, written by event %d: %w",
+		d.Key, d.Collection, d.Position, &store.InvalidError{Field: "data", Reason: "is refused by the database: " + why})}
 }
 
 func text(s string) bool { return utf8.ValidString(s) && !strings.Contains(s, "\x00") }

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -99,6 +100,10 @@ func writeDocuments(ctx context.Context, c *conn, generation int64, writes []eve
 		} else {
 			_, err = c.exec(upsertDocument, generation, w.Collection, w.Key, string(w.Data), int64(w.Position))
 		}
+		if refusedValue(err) {
+			return &store.RefusedError{Position: w.Position, Err: fmt.Errorf("document %q of collection %q, written by event %d: %w",
+				w.Key, w.Collection, w.Position, &store.InvalidError{Field: "data", Reason: "is refused by the database: " + err.Error()})}
+		}
 		if err != nil {
 			return err
 		}
@@ -117,7 +122,11 @@ func appendEmitted(c *conn, emitted []event.Emitted) error {
 			_, err = a.request(r)
 		}
 		if err != nil {
-			return fmt.Errorf("event %q, caused by %d: %w", e.ID, e.Cause, err)
+			err = fmt.Errorf("event %q, caused by %d: %w", e.ID, e.Cause, err)
+			if errors.Is(err, store.ErrInvalid) || errors.Is(err, store.ErrIDConflict) {
+				err = &store.RefusedError{Position: e.Cause, Err: err}
+			}
+			return err
 		}
 	}
 	return nil

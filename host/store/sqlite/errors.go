@@ -11,6 +11,19 @@ import (
 	"eshost/host/store"
 )
 
+// refusedValue reports whether the database refuses what it was given, and always will.
+func refusedValue(err error) bool {
+	var e *sqlite.Error
+	if !errors.As(err, &e) {
+		return false
+	}
+	switch e.Code() & 0xff {
+	case sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISMATCH:
+		return true
+	}
+	return false
+}
+
 // explain names the file and says what an error of SQLite means and what to do about it. Errors
 // that are not SQLite's pass as they are.
 func (s *Store) explain(err error) error {
