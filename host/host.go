@@ -84,7 +84,10 @@ func open(ctx context.Context, conf *config.Config, s store.Store, o Options) (*
 		registry: prometheus.NewRegistry(),
 	}
 	h.deliveryMetrics = delivery.NewMetrics(h.registry)
-	h.appender = appender.New(s, appender.Options{OnAppend: func(event.Position) { h.tail.Wake() }})
+	h.appender = appender.New(s, appender.Options{
+		Timeout:  conf.Host.ShutdownTimeout,
+		OnAppend: func(event.Position) { h.tail.Wake() },
+	})
 	var wrong []error
 	for _, p := range conf.Plugins {
 		loaded, err := loadPlugin(ctx, engine, p)
@@ -134,6 +137,7 @@ func (h *Host) runParts(ctx context.Context, floor event.Position, listener net.
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return h.explainTail(h.tail.Run(ctx, floor)) })
 	g.Go(func() error { return h.appender.Run(ctx) })
+	g.Go(func() error { h.watchLeases(ctx); return nil })
 	for _, p := range h.plugins {
 		g.Go(func() error { return p.run(ctx, h) })
 	}

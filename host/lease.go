@@ -9,24 +9,51 @@ import (
 // machine or the database, short enough to wait for after a crash.
 const leaseTTL = 10 * time.Second
 
-// keepLease renews the host's registration until ctx ends. When a runner waits for a lease it also
-// looks for owners whose process is gone, so that a restart after a crash need not wait.
+// keepLease renews the host's registration until ctx ends. Nothing else may keep it waiting.
 func (h *Host) keepLease(ctx context.Context) {
 	ticker := time.NewTicker(leaseTTL / 4)
 	defer ticker.Stop()
-	check := time.NewTicker(time.Second)
-	defer check.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-check.C:
-			if h.anyWaiting() {
-				h.removeDead(ctx)
-			}
 		case <-ticker.C:
-			if err := h.store.RegisterHost(ctx, h.self, leaseTTL); err != nil && ctx.Err() == nil {
-				h.log.Warn("cannot renew the lease; another host may take over until it can be renewed", "error", err)
+		}
+		renew, cancel := context.WithTimeout(ctx, leaseTTL/2)
+		err := h.store.RegisterHost(renew, h.self, leaseTTL)
+		cancel()
+		if err != nil && ctx.Err() == nil {
+			h.log.Warn("cannot renew the lease; another host may take over until it can be renewed", "error", err)
+		}
+	}
+}
+
+// watchLeases looks for plugins that have become free, until ctx ends: one look for all of them, and
+// none while this host has what it wants. A restart after a crash need not wait for the expiry.
+func (h *Host) watchLeases(ctx context.Context) {
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		if !h.anyWaiting() {
+			continue
+		}
+		h.removeDead(ctx)
+		plugins, err := h.store.Plugins(ctx)
+		if err != nil {
+			continue // whoever needs the store says so
+		}
+		free := make(map[string]bool)
+		for _, p := range plugins {
+			free[p.Plugin] = p.Owner == nil || !p.Owner.Live
+		}
+		for _, p := range h.plugins {
+			if free[p.conf.Name] {
+				p.wake()
 			}
 		}
 	}

@@ -158,6 +158,15 @@ func (p *hosted) status() delivery.Status {
 	return p.runner.Status()
 }
 
+// wake makes a plugin that waits for its lease ask for it again.
+func (p *hosted) wake() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.runner != nil {
+		p.runner.Wake()
+	}
+}
+
 func (p *hosted) waiting() bool { return p.status().State == delivery.Waiting }
 
 // module and instance give the sandbox the shape that delivery wants.

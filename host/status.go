@@ -30,6 +30,9 @@ func (h *Host) Status() Status {
 		s.Log.Holders = append(s.Log.Holders, admin.Holder{PID: holder.PID, Application: holder.Application,
 			User: holder.User, State: holder.State, AgeSeconds: holder.Age.Seconds()})
 	}
+	if !t.Polled.IsZero() {
+		s.Log.SilentSeconds = time.Since(t.Polled).Seconds()
+	}
 	if t.Err != nil {
 		s.Log.Error = t.Err.Error()
 	}

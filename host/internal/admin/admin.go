@@ -39,6 +39,8 @@ type Log struct {
 	// HeldSeconds is how long the watermark has stayed below the head.
 	HeldSeconds float64  `json:"held_seconds,omitempty"`
 	Holders     []Holder `json:"holders,omitempty"`
+	// SilentSeconds is how long ago the log was last read.
+	SilentSeconds float64 `json:"silent_seconds"`
 	// Error is why the log cannot be read now.
 	Error string `json:"error,omitempty"`
 }
@@ -119,6 +121,9 @@ func handler(h Host) http.Handler {
 	return guard(mux)
 }
 
+// longestSilence is how long a poll may take before the host is not ready, in seconds.
+const longestSilence = 5
+
 // guard keeps pages of other sites from reading what is here through a visitor's browser: a name that
 // was rebound to the loopback address is not one of ours.
 func guard(next http.Handler) http.Handler {
@@ -142,6 +147,9 @@ func guard(next http.Handler) http.Handler {
 func notReady(s Status) string {
 	if s.Log.Error != "" {
 		return "the log cannot be read: " + s.Log.Error
+	}
+	if s.Log.SilentSeconds > longestSilence {
+		return fmt.Sprintf("the log was last read %.0f s ago", s.Log.SilentSeconds)
 	}
 	for _, p := range s.Plugins {
 		if p.State == "starting" || p.State == "backing off" {

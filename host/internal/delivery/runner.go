@@ -18,6 +18,7 @@ type Runner struct {
 	feed   Feed
 	module Module
 
+	wake      chan struct{}
 	ordered   int64 // the last epoch whose waiting events were seen to be under the keys they have
 	suspicion suspicion
 
@@ -65,6 +66,7 @@ func NewRunner(state State, feed Feed, module Module, o Options) *Runner {
 		state:     state,
 		feed:      feed,
 		module:    module,
+		wake:      make(chan struct{}, 1),
 		suspicion: suspicion{refused: make(map[event.Position]*event.Failure)},
 		status:    Status{State: Starting},
 	}
@@ -123,7 +125,7 @@ func (r *Runner) Run(ctx context.Context) {
 		}
 		var pause time.Duration
 		failures, pause = r.judge(err, failures)
-		sleep(ctx, pause)
+		r.rest(ctx, pause)
 	}
 }
 
@@ -157,7 +159,7 @@ func (r *Runner) judge(err error, failures int) (int, time.Duration) {
 			log.Info("waiting for the lease", "owner", held.Owner.Name, "owner_id", held.Owner.ID)
 		}
 		r.setState(Waiting, reason)
-		return 0, min(leaseRecheck, max(held.ExpiresIn, 0)+50*time.Millisecond)
+		return 0, max(held.ExpiresIn, 0) + 50*time.Millisecond
 	case errors.Is(err, store.ErrLeaseLost):
 		log.Warn("lost the lease: another host has taken over, nothing of the batch in flight was stored")
 		r.setState(Waiting, "lease lost to another host")
@@ -196,6 +198,29 @@ func (s *session) explainEnd(ctx context.Context, err error) {
 	}
 	if err := s.explain(ctx, state, reason); err != nil {
 		s.o.Logger.Debug("cannot record why delivery stands still", "error", err)
+	}
+}
+
+// Wake makes a runner that waits try again at once: what it waits for may have become free.
+func (r *Runner) Wake() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// rest sleeps, unless the runner waits for its lease and is woken.
+func (r *Runner) rest(ctx context.Context, d time.Duration) {
+	var wake <-chan struct{}
+	if r.Status().State == Waiting {
+		wake = r.wake
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	case <-wake:
 	}
 }
 

@@ -91,7 +91,8 @@ func TestLeaseHeldByAnother(t *testing.T) {
 		}
 		wantIn(t, "the reason", st.Reason, `host "other"`)
 		stopOther()
-		rest(2 * time.Second)
+		r.Wake() // the host has seen that the lease is free
+		rest(time.Second)
 		if st := r.Status(); st.State != Running || st.Reason != "" || other.Status().State != Stopped {
 			t.Errorf("after the other stopped the status is %+v", st)
 		}

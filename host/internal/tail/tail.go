@@ -24,6 +24,9 @@ type Options struct {
 	MinPoll time.Duration
 	// MaxPoll is the longest pause between two polls when nothing happens. Defaults to 100ms.
 	MaxPoll time.Duration
+	// PollTimeout is how long one poll may take: something may hold a lock on the log, or the network may
+	// swallow the answer. Defaults to 10s.
+	PollTimeout time.Duration
 	// MaxBackoff is the longest pause after failed polls. Defaults to 5s.
 	MaxBackoff time.Duration
 	// RingEvents is how many recent events are kept at most. Defaults to 16384.
@@ -48,6 +51,7 @@ func (o Options) withDefaults() Options {
 	def(&o.MinPoll, 2*time.Millisecond)
 	def(&o.MaxPoll, 100*time.Millisecond)
 	o.MaxPoll = max(o.MaxPoll, o.MinPoll)
+	def(&o.PollTimeout, 10*time.Second)
 	def(&o.MaxBackoff, 5*time.Second)
 	def(&o.Quiet, time.Second)
 	if o.RingEvents <= 0 {
@@ -90,6 +94,8 @@ type Status struct {
 	// Err is why the last poll failed, nil if it did not.
 	Err   error
 	Polls uint64
+	// Polled is when the last poll succeeded. Zero before the first.
+	Polled time.Time
 }
 
 // New returns a tail. Nothing is read before Run.
@@ -212,7 +218,12 @@ func (t *Tail) logFailure(err error, failures int, pause time.Duration) {
 
 // runOnce polls once and tells the readers. It reports whether the watermark moved.
 func (t *Tail) runOnce(ctx context.Context, src store.Tail) (bool, error) {
-	s, err := src.Poll(ctx, t.o.RingEvents)
+	pctx, cancel := context.WithTimeout(ctx, t.o.PollTimeout)
+	s, err := src.Poll(pctx, t.o.RingEvents)
+	if err != nil && pctx.Err() != nil && ctx.Err() == nil {
+		err = fmt.Errorf("no answer within %s; something may hold a lock on the events, or the connection is dead: %w", t.o.PollTimeout, err)
+	}
+	cancel()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	before := t.status.Watermark
@@ -224,6 +235,7 @@ func (t *Tail) runOnce(ctx context.Context, src store.Tail) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	t.status.Polled = time.Now()
 	close(t.polled)
 	t.polled = make(chan struct{})
 	t.status.Watermark, t.status.Head, t.status.Holders = s.Watermark, s.Head, s.Holders

@@ -122,7 +122,7 @@ func (p *planner) plan(s *store.StreamAppend, e *store.NewEvent, id string) (*kn
 	case h.version == 0:
 		h.streamType = s.StreamType
 	case s.StreamType != "" && s.StreamType != h.streamType:
-		return nil, &store.InvalidError{Field: "stream_type", Reason: fmt.Sprintf("of stream %q is %q, not %q", s.Stream, h.streamType, s.StreamType)}
+		return nil, &store.InvalidError{Field: "stream_type", Stream: s.Stream, StreamType: s.StreamType, Reason: fmt.Sprintf("of stream %q is %q, not %q", s.Stream, h.streamType, s.StreamType)}
 	}
 	h.version++
 	p.heads[s.Stream] = h

@@ -129,7 +129,7 @@ func (a *appender) stream(sa *store.StreamAppend, recorded []store.Recorded) ([]
 	case h.version == 0:
 		h.kind = sa.StreamType
 	default:
-		return nil, &store.InvalidError{Field: "stream_type", Reason: fmt.Sprintf("of stream %q is %q, not %q", sa.Stream, h.kind, sa.StreamType)}
+		return nil, &store.InvalidError{Field: "stream_type", Stream: sa.Stream, StreamType: sa.StreamType, Reason: fmt.Sprintf("of stream %q is %q, not %q", sa.Stream, h.kind, sa.StreamType)}
 	}
 	for i := range sa.Events {
 		// With an exact version the events take the versions that follow it, whether they are stored

@@ -358,6 +358,10 @@ func appendStreamType(t *testing.T, db *database) {
 		wantError(t, res[i].Err, store.ErrInvalid)
 	}
 	check(t, res[2].Err)
+	var invalid *store.InvalidError
+	if errors.As(res[3].Err, &invalid); invalid == nil || invalid.Stream != "c" || invalid.StreamType != "account" {
+		t.Errorf("the refusal does not name its append: %+v", invalid)
+	}
 
 	want := map[string]string{"1": "account", "2": "account", "3": "account", "4": "", "5": "order"}
 	got := map[string]string{}
