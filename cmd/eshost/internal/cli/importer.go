@@ -48,7 +48,7 @@ func (im *importer) run(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
-			return im.refuse(exitInterrupted, 0, ctx.Err())
+			return im.interrupted(ctx.Err())
 		case <-paused.C:
 			if im.live {
 				if err := im.flush(ctx); err != nil {
@@ -128,7 +128,7 @@ func (im *importer) flush(ctx context.Context) error {
 		return nil
 	}
 	if err := ctx.Err(); err != nil {
-		return im.explain(err)
+		return im.interrupted(err)
 	}
 	answer := im.log.Append(ctx, []store.AppendRequest{request(im.batch)})[0]
 	if answer.Err != nil {
@@ -144,12 +144,13 @@ func (im *importer) flush(ctx context.Context) error {
 }
 
 // request makes one request of a batch. The order of lines is the order of positions, so only
-// neighbours of one stream are put together, where the later one asks for no version of its own.
+// neighbours of one stream are put together, and only where none of them asks for a version: together
+// with a line that does, the others would have to follow it without a gap.
 func request(batch []eventjson.Item) store.AppendRequest {
 	var r store.AppendRequest
 	for _, item := range batch {
 		s := item.Append
-		if n := len(r.Streams); n > 0 && s.Expected == store.AnyVersion && r.Streams[n-1].Stream == s.Stream && r.Streams[n-1].StreamType == s.StreamType {
+		if n := len(r.Streams); n > 0 && together(&r.Streams[n-1], &s) {
 			r.Streams[n-1].Events = append(r.Streams[n-1].Events, s.Events...)
 			continue
 		}
@@ -158,10 +159,15 @@ func request(batch []eventjson.Item) store.AppendRequest {
 	return r
 }
 
+func together(a, b *store.StreamAppend) bool {
+	return a.Stream == b.Stream && a.StreamType == b.StreamType && a.Expected == store.AnyVersion && b.Expected == store.AnyVersion
+}
+
 // explain finds the line that the store's refusal is about.
 func (im *importer) explain(err error) error {
 	var version *store.VersionConflictError
 	var id *store.IDConflictError
+	var invalid *store.InvalidError
 	switch {
 	case errors.As(err, &version):
 		return im.refuse(exitFailed, im.find(func(s store.StreamAppend) bool {
@@ -169,8 +175,10 @@ func (im *importer) explain(err error) error {
 		}), err)
 	case errors.As(err, &id):
 		return im.refuse(exitFailed, im.find(func(s store.StreamAppend) bool { return s.Events[0].ID == id.ID }), err)
-	case errors.Is(err, store.ErrInvalid):
-		return im.refuse(exitInput, 0, err)
+	case errors.As(err, &invalid):
+		return im.refuse(exitInput, im.find(func(s store.StreamAppend) bool {
+			return s.Stream == invalid.Stream && s.StreamType == invalid.StreamType
+		}), err)
 	}
 	return &failure{
 		code: codeOf(err),
@@ -209,6 +217,18 @@ func (im *importer) refuse(code, line int, err error) error {
 		hints = append(hints, "mend the line and run the command again")
 	}
 	return &failure{code: code, err: err, hints: hints}
+}
+
+// interrupted says what is stored. Of the batch nothing is.
+func (im *importer) interrupted(err error) error {
+	next := "run the command again to store the rest"
+	switch {
+	case im.stored > 0 && im.withoutID:
+		next = fmt.Sprintf("append only the lines after line %d next: some of the stored ones have no id and would be stored twice", im.stored)
+	case im.stored > 0:
+		next += ": what is stored has ids and is not stored twice"
+	}
+	return &failure{code: exitInterrupted, err: im.aboutBatch(err), hints: []string{im.storedBefore(), next}}
 }
 
 func (im *importer) aboutBatch(err error) error {

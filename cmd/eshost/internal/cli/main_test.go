@@ -108,7 +108,8 @@ func TestAppendFromPipe(t *testing.T) {
 	fmt.Fprintf(producer, oneEvent+`{"stream":`, 2)
 	cancel()
 	code, stderr := wait()
-	if code != exitInterrupted || !strings.HasPrefix(stderr, "eshost: standard input") || !strings.Contains(out.String(), "appended ") {
+	if code != exitInterrupted || !strings.HasPrefix(stderr, "eshost: standard input") || !strings.Contains(out.String(), "appended ") ||
+		!strings.Contains(stderr, "hint: append only the lines after line") || strings.Contains(stderr, "mend") {
 		t.Errorf("exit code %d: %s%s", code, out.String(), stderr)
 	}
 }
