@@ -179,7 +179,9 @@ func TestStoreURL(t *testing.T) {
 			t.Errorf("%s: got %s, %v", url, got, err)
 		}
 	}
-	for _, url := range []string{"", "sqlite", "sqlite:", "sqlite::memory:", "postgres:d", "a.db", "mysql://u:secret@h/d", "postgress://u:secret@h/d"} {
+	for _, url := range []string{"", "sqlite", "sqlite:", "sqlite::memory:", "postgres:d", "a.db", "mysql://u:secret@h/d", "postgress://u:secret@h/d",
+		"postgres://u:secret%zz@h/d", "postgres://u:secret@h/d?sslmode=banana", "postgres://u:secret@h:port/d", "postgres://u:secret@h:99999/d",
+		"postgres://u:secret@h/d?pgbouncer=perhaps", "postgres://u:`: secret@h:99999/d", "postgres://h/d?password=secret&sslmode=banana"} {
 		if got, err := ResolveStoreURL(url, "/data"); err == nil || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%s: got %s, %v", url, got, err)
 		}

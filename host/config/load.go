@@ -161,7 +161,7 @@ func readLimits(parent *table, l *Limits) {
 	if !ok {
 		return
 	}
-	l.Memory = read(t, "memory", l.Memory, size(wasmPage, 4<<30))
+	l.Memory = read(t, "memory", l.Memory, memory())
 	l.Time = read(t, "time", l.Time, duration(time.Millisecond, 10*time.Minute, "250ms"))
 	l.Cache = read(t, "cache", l.Cache, size(64<<10, 64<<30))
 	t.close()

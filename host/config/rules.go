@@ -16,6 +16,7 @@ import (
 
 	"eshost/abi"
 	"eshost/host/event"
+	"eshost/host/store/postgres"
 )
 
 // rule says what a key's value must be, in words and in code.
@@ -124,6 +125,19 @@ func size(least, most int64) rule[int64] {
 	}}
 }
 
+// memory is what limits.memory may be.
+func memory() rule[int64] { return size(wasmPage, 4<<30) }
+
+// ParseMemory reads what limits.memory may be, such as "32MiB", in bytes.
+func ParseMemory(text string) (int64, error) {
+	r := memory()
+	n, err := r.parse(text)
+	if err != nil {
+		return 0, fmt.Errorf("must be %s, is %q", r.want, text)
+	}
+	return n, nil
+}
+
 func showSize(n int64) string {
 	for _, u := range []struct {
 		bytes int64
@@ -192,13 +206,14 @@ func storeURL(folder string) rule[string] {
 	}}
 }
 
-// ResolveStoreURL checks a store's URL and completes a relative SQLite path with the folder.
+// ResolveStoreURL checks a store's URL and completes a relative SQLite path with the folder. Its errors
+// do not quote the URL.
 func ResolveStoreURL(url, folder string) (string, error) {
 	scheme, rest, _ := strings.Cut(url, ":")
 	switch scheme {
 	case "postgres", "postgresql":
 		if strings.HasPrefix(rest, "//") {
-			return url, nil
+			return url, postgres.CheckURL(url)
 		}
 	case "sqlite":
 		// Both sqlite:PATH and sqlite://PATH are in use.

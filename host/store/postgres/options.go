@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -55,6 +56,12 @@ type target struct {
 	pooled bool
 }
 
+// CheckURL reports what is wrong with a URL before anybody connects. The error does not quote it.
+func CheckURL(url string) error {
+	_, err := parseURL(url, Options{}.withDefaults())
+	return err
+}
+
 // parseURL never quotes the URL in an error: it may hold a password wherever a mistake has put it.
 func parseURL(raw string, o Options) (*target, error) {
 	u, err := url.Parse(raw)
@@ -74,7 +81,7 @@ func parseURL(raw string, o Options) (*target, error) {
 	}
 	config, err := pgxpool.ParseConfig(u.String())
 	if err != nil {
-		return nil, fmt.Errorf("the store's URL is not usable: %s", withoutSecrets(err.Error(), u))
+		return nil, fmt.Errorf("the store's URL is not usable: %s", withoutSecrets(withoutURL(err.Error()), u))
 	}
 	if _, named := query["connect_timeout"]; !named {
 		config.ConnConfig.ConnectTimeout = o.ConnectTimeout
@@ -85,6 +92,9 @@ func parseURL(raw string, o Options) (*target, error) {
 	if pooled {
 		config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
 	}
+	// Every connection asks, not only the first: a URL or a name may stand for several servers, and a
+	// standby lacks the newest events and documents without saying so.
+	config.ConnConfig.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsPrimary
 	config.ConnConfig.RuntimeParams["application_name"] = applicationName(o.Name)
 	// A peer that is gone without a word is found out in half a minute.
 	dialer := &net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3}}
@@ -99,6 +109,14 @@ func applicationName(host string) string {
 	}
 	const limit = 63 // the server cuts longer ones
 	return strings.ToValidUTF8(name[:min(len(name), limit)], "")
+}
+
+// withoutURL keeps the cause of: cannot parse `URL`: cause.
+func withoutURL(text string) string {
+	if i := strings.LastIndex(text, "`: "); i >= 0 {
+		return text[i+len("`: "):]
+	}
+	return text
 }
 
 // withoutSecrets removes from a text whatever the URL says is secret.

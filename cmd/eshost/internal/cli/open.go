@@ -67,7 +67,7 @@ func (a *app) locateStore() (string, *config.Config, error) {
 	}
 	storeURL, err := config.ResolveStoreURL(a.storeURL, folder)
 	if err != nil {
-		return "", nil, badInput("", "--store: %w", err)
+		return "", nil, badInput("such as --store sqlite:bank.db or --store postgres://app@localhost:5432/bank", "--store: %w", err)
 	}
 	return storeURL, nil, nil
 }
