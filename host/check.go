@@ -22,9 +22,10 @@ type ModuleReport struct {
 	MinTable, MaxTable uint64
 }
 
-// CheckModule reads and checks a module as a host would that grants everything and has the default
-// limits. It fails with ErrModule where such a host would refuse it.
-func CheckModule(ctx context.Context, file string) (*ModuleReport, error) {
+// CheckModule reads and checks a module as a host would that grants everything and gives an instance
+// that many bytes of memory, or limits.memory's default for 0. It fails with ErrModule where such a host
+// would refuse it.
+func CheckModule(ctx context.Context, file string, memory int64) (*ModuleReport, error) {
 	wasm, err := os.ReadFile(file)
 	if err != nil {
 		return nil, &Error{Subject: "module", Err: err, hint: "name the path of a .wasm file"}
@@ -33,7 +34,7 @@ func CheckModule(ctx context.Context, file string) (*ModuleReport, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, err := engine.Load(ctx, wasm, plugin.Spec{Name: "check", Grants: plugin.Grants()})
+	m, err := engine.Load(ctx, wasm, plugin.Spec{Name: "check", Grants: plugin.Grants(), Limits: plugin.Limits{Memory: uint64(memory)}})
 	if err != nil {
 		return nil, errors.Join(moduleError(file, err), engine.Close(ctx))
 	}
@@ -41,11 +42,11 @@ func CheckModule(ctx context.Context, file string) (*ModuleReport, error) {
 	if err := errors.Join(m.Close(ctx), engine.Close(ctx)); err != nil {
 		return nil, fmt.Errorf("check %s: %w", file, err)
 	}
-	return report, report.addMeter(wasm)
+	return report, report.addMeter(wasm, memory)
 }
 
-func (r *ModuleReport) addMeter(wasm []byte) error {
-	_, info, err := meter.Rewrite(wasm, meter.Options{})
+func (r *ModuleReport) addMeter(wasm []byte, memory int64) error {
+	_, info, err := meter.Rewrite(wasm, meter.Options{MaxMemoryPages: uint32(memory / (64 << 10))})
 	if err != nil {
 		return fmt.Errorf("meter the module: %w", err)
 	}

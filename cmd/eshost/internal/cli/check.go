@@ -4,25 +4,31 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"eshost/abi"
 	"eshost/host"
+	"eshost/host/config"
 )
 
 func (a *app) checkCommand() *cobra.Command {
+	var memory string
 	c := a.command(&cobra.Command{
 		Use:   "check MODULE",
 		Short: "Say whether a host would run a module, and what it needs",
 		Long: `check loads a module as a host would, without running it: its digest and size, before and after metering,
 the imports and the grants they need in a plugin's allow, exports, memory and tables. A module that a
-host would refuse is refused here with the same words.`,
+host would refuse is refused here with the same words. A host has each plugin's limits; here --memory
+stands for limits.memory.`,
 		Example: `  eshost check plugins/examples/balances/rust/balances.wasm
-  eshost check balances.wasm --json | jq .grants`,
+  eshost check balances.wasm --json | jq .grants
+  eshost check balances.wasm --memory 128MiB`,
 		ValidArgsFunction: completeModule,
-	}, func(ctx context.Context, args []string) error { return a.check(ctx, args[0]) })
+	}, func(ctx context.Context, args []string) error { return a.check(ctx, args[0], memory) })
+	c.Flags().StringVar(&memory, "memory", "", `the plugin's limits.memory, such as "64MiB" (default hosts.toml's default, 32MiB)`)
 	a.jsonFlag(c)
 	return c
 }
@@ -60,8 +66,18 @@ type moduleManifest struct {
 	Collections []string `json:"collections"`
 }
 
-func (a *app) check(ctx context.Context, file string) error {
-	m, err := host.CheckModule(ctx, file)
+func (a *app) check(ctx context.Context, file, memory string) error {
+	var limit int64 // the default
+	if memory != "" {
+		var err error
+		if limit, err = config.ParseMemory(memory); err != nil {
+			return badInput(helpHint("check"), "--memory %w", err)
+		}
+	}
+	if info, err := os.Stat(file); err == nil && info.IsDir() {
+		return badInput("name the path of a .wasm file", "%s is a folder", file)
+	}
+	m, err := host.CheckModule(ctx, file, limit)
 	if err != nil {
 		return err
 	}
