@@ -25,7 +25,10 @@ type flight struct {
 // cut short.
 func (s *session) handle(ctx context.Context, b event.Batch) (cut bool, err error) {
 	began := time.Now()
-	s.take(b)
+	if err := s.take(b); err != nil {
+		return false, err
+	}
+	defer s.drop()
 	if err := s.lanes.readAhead(ctx, s.cache, s.tasks); err != nil {
 		return false, err
 	}
@@ -59,17 +62,32 @@ func (s *session) handle(ctx context.Context, b event.Batch) (cut bool, err erro
 
 // take lists a batch's events with their keys. A batch that was fetched before the last one has shown
 // how slow events are may be far too large; then only its beginning.
-func (s *session) take(b event.Batch) {
+func (s *session) take(b event.Batch) error {
 	n := len(b.Events)
 	if most := s.limit.get(); n > 2*most {
 		n = most
 	}
-	clear(s.tasks)
-	s.tasks = slices.Grow(s.tasks[:0], n)
+	if b.UpTo < s.position {
+		return fmt.Errorf("fetched a batch up to %d, which is behind %d", b.UpTo, s.position)
+	}
+	s.tasks = slices.Grow(s.tasks, n)
+	at := s.position
 	for i := range b.Events[:n] {
 		e := &b.Events[i]
+		// Invariant 1: nobody else looks whether positions come in order.
+		if e.Position <= at || e.Position > b.UpTo {
+			return fmt.Errorf("fetched event %d after %d in a batch up to %d", e.Position, at, b.UpTo)
+		}
+		at = e.Position
 		s.tasks = append(s.tasks, task{e: e, key: s.o.Order(e)})
 	}
+	return nil
+}
+
+// drop lets go of the events.
+func (s *session) drop() {
+	clear(s.tasks)
+	s.tasks = s.tasks[:0]
 }
 
 // enqueue makes sequences of the keys that failed and returns them, and counts the events that wait.

@@ -44,18 +44,23 @@ func benchBatch(b *testing.B, m handler, lanes, streams int) {
 	r := NewRunner(nil, nil, m, Options{Plugin: "bench", Lanes: lanes, LaneWork: 1, CacheBytes: 1 << 30})
 	s := &session{r: r, o: &r.o, cache: newCache(nil, 1, r.o.CacheBytes), seqs: newSequences(nil, &r.o, "bench", time.Now())}
 	s.cache.complete = true
+	s.limit.init(s.o)
+	s.limit.set(n)
 	s.lanes = newLanes(s.o, m, s.cache)
 	s.lanes.perEvent = 1000
 	b.ReportAllocs()
 	done := 0
 	for b.Loop() {
-		s.take(event.Batch{Events: events, UpTo: n})
+		if err := s.take(event.Batch{Events: events, UpTo: n}); err != nil {
+			b.Fatal(err)
+		}
 		out, err := s.lanes.run(b.Context(), s.tasks, bounds{bytes: 1 << 30, room: n})
 		if err != nil || out.done != n {
 			b.Fatal(err, out.done)
 		}
 		s.cache.begin(out.documents, out.ids)
 		s.cache.settled()
+		s.drop()
 		done += n
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(done), "ns/event")

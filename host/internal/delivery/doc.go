@@ -19,17 +19,26 @@
 // lane read or wrote what another wrote, the outcome is thrown away and the batch runs again in one
 // lane. No database transaction is open while a guest runs.
 //
+// A guest decides how much it writes and how long it takes, so a batch ends early, after any event,
+// when it has kept MaxBatchBytes, has run for a second, or has as many events waiting as may wait. What
+// several lanes cannot cut at one position, one lane does again.
+//
 // Invariants:
 //
 //   - Invariant 2: a batch's outcome is one store.Commit, under the lease's epoch and from the
 //     checkpoint the batch began at.
 //   - Invariant 3: an event's writes reach its lane's overlay only when its handler has returned ok.
 //   - Invariant 4: a key's events are in one lane, in position order. When one fails, the later ones
-//     of that key queue behind it in the store; other keys go on.
-//   - Invariant 5: lanes show in nothing; see conflict.go.
+//     of that key queue behind it in the store; other keys go on. When order_by has changed, what
+//     waits is put under the new keys before anything else is handled.
+//   - Invariant 5: lanes show in nothing; conflict.go says why.
+//   - Invariant 9: what stands still has a Reason in Status, and in the store when a person must act.
 //
 // On failure of an event its key becomes a sequence in the store: retried with backoff, parked after
-// the last attempt. On failure of anything else the session ends, its memory is dropped, the lease is
-// taken again under a new epoch (so that a commit whose answer was lost cannot land later), and the
-// checkpoint in the store says where to go on.
+// the last attempt. So it does when the store refuses what the event emits, which shows only in the
+// commit: smaller and smaller batches find it.
+//
+// On failure of anything else the session ends, its memory is dropped, the lease is taken again under a
+// new epoch (so that a commit whose answer was lost cannot land later), and the checkpoint in the store
+// says where to go on.
 package delivery

@@ -82,12 +82,11 @@ func newLane(o *Options, module Module, cache *cache) *lane {
 	}
 }
 
-// reset forgets the last batch.
-func (l *lane) reset(b bounds) {
-	l.bounds = b
+// forget lets go of a batch. An idle plugin keeps nothing of its last one.
+func (l *lane) forget() {
 	// Emptying a map costs as much as it was ever large: only worth it while batches are.
 	if n := len(l.overlay); 8*n < l.largest {
-		l.overlay, l.largest = make(map[string]*slot, n), n
+		l.overlay, l.largest = make(map[string]*slot), n
 	} else {
 		clear(l.overlay)
 		l.largest = max(l.largest, n)
@@ -96,9 +95,11 @@ func (l *lane) reset(b bounds) {
 		l.scans, l.failed = make(map[string]struct{}), make(map[string]*failedKey)
 	}
 	clear(l.written)
-	l.written, l.touched = l.written[:0], nil
+	clear(l.tasks)
+	l.written, l.tasks, l.touched = l.written[:0], l.tasks[:0], nil
 	l.slots.reset()
-	l.emitted, l.queue, l.habits = nil, nil, nil
+	l.writes.reset()
+	l.emitted, l.queue, l.habits, l.current, l.last = nil, nil, nil, nil, looked{}
 	l.done, l.handled, l.size = 0, 0, 0
 }
 

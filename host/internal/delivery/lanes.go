@@ -97,7 +97,8 @@ func (ls *lanes) alone(ctx context.Context, tasks []task, attempt int, b bounds)
 	defer time.AfterFunc(slowBatch, func() { late.Store(true) }).Stop()
 	b.alone, b.hurry = true, &late
 	l := ls.all[0]
-	l.reset(b)
+	defer l.forget()
+	l.bounds = b
 	if err := l.run(ctx, tasks, attempt); err != nil {
 		return nil, err
 	}
@@ -109,9 +110,14 @@ func (ls *lanes) alone(ctx context.Context, tasks []task, attempt int, b bounds)
 func (ls *lanes) split(ctx context.Context, tasks []task, n int, b bounds) (*outcome, error) {
 	b.bytes = max(b.bytes/n, 1)
 	ls.partition(tasks, n)
+	defer func() {
+		for _, l := range ls.all[:n] {
+			l.forget()
+		}
+	}()
 	g, gctx := errgroup.WithContext(ctx)
 	for _, l := range ls.all[:n] {
-		l.reset(b)
+		l.bounds = b
 		g.Go(func() error { return l.run(gctx, l.tasks, 1) })
 	}
 	err := g.Wait()
@@ -135,10 +141,6 @@ func (ls *lanes) split(ctx context.Context, tasks []task, n int, b bounds) (*out
 
 // partition keeps the events of one key in one lane, in position order.
 func (ls *lanes) partition(tasks []task, n int) {
-	for _, l := range ls.all[:n] {
-		clear(l.tasks)
-		l.tasks = l.tasks[:0]
-	}
 	for i := range tasks {
 		l := ls.all[hash(tasks[i].key)%uint64(n)]
 		l.tasks = append(l.tasks, tasks[i])

@@ -76,7 +76,7 @@ func TestConflict(t *testing.T) {
 				o := Options{Lanes: 2}.withDefaults()
 				ls := newLanes(&o, h, newCache(w.store, 1, 1<<20))
 				for i, stream := range []string{"a", "b"} {
-					ls.all[i].reset(unbounded(1 << 20))
+					ls.all[i].bounds = unbounded(1 << 20)
 					if err := ls.all[i].run(t.Context(), []task{{&event.Event{Stream: stream, Position: 1}, stream}}, 1); err != nil {
 						t.Fatal(err)
 					}

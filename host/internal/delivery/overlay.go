@@ -65,6 +65,7 @@ func (w *writes) reset() {
 	if len(w.list) > fewWrites {
 		w.list, w.at = nil, nil
 	}
+	clear(w.list)
 	w.list = w.list[:0]
 }
 

@@ -73,6 +73,7 @@ func newScenario(t testing.TB, seed uint64) *scenario {
 		scans:   pick(r, 0, 0, 0.02, 0.2),
 		emits:   pick(r, 0, 0.1),
 		refused: pick(r, 0, 0, 0.3),
+		peeks:   pick(r, 0, 0, 0.01), failingPeeks: pick(r, 0, 0.5),
 	}
 	sc.log.types["typed"] = "of another kind"
 	if r.IntN(2) == 0 {

@@ -21,7 +21,7 @@ func (s *session) retry(ctx context.Context, q *sequence) error {
 	if err != nil {
 		return fmt.Errorf("read the sequence %q: %w", q.Key, err)
 	}
-	s.tasks = s.tasks[:0]
+	defer s.drop()
 	for i := range events[:min(page, len(events))] {
 		s.tasks = append(s.tasks, task{e: &events[i], key: q.Key})
 	}

@@ -250,3 +250,37 @@ func TestHostTroubleIsNoFailure(t *testing.T) {
 		}
 	})
 }
+
+// TestFeedOutOfOrder has a feed that breaks its contract: nothing of what it gives is handled.
+func TestFeedOutOfOrder(t *testing.T) {
+	for name, b := range map[string]event.Batch{
+		"twice":    {UpTo: 5, Events: []event.Event{{Position: 2}, {Position: 2}}},
+		"backward": {UpTo: 5, Events: []event.Event{{Position: 4}, {Position: 2}}},
+		"beyond":   {UpTo: 5, Events: []event.Event{{Position: 4}, {Position: 6}}},
+		"behind":   {UpTo: -1},
+		"again":    {UpTo: 5, Events: []event.Event{{Position: 0}, {Position: 2}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(t *testing.T, w *world) {
+				r := NewRunner(w.store, brokenFeed(b), handler(noting), Options{Plugin: "p", HostID: "me"})
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				time.AfterFunc(30*time.Second, func() {
+					if st := r.Status(); st.State != BackingOff || st.Handled > 0 {
+						t.Errorf("the status is %+v", st)
+					}
+				})
+				r.Run(ctx)
+				if len(w.commits()) > 0 {
+					t.Errorf("committed %+v", w.commits())
+				}
+			})
+		})
+	}
+}
+
+type brokenFeed event.Batch
+
+func (f brokenFeed) Next(context.Context, event.Position, int, int) (event.Batch, error) {
+	return event.Batch(f), nil
+}

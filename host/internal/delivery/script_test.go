@@ -25,6 +25,9 @@ type script struct {
 	// fails is how often an event is one that fails at some attempt; scans and emits how often a step is one.
 	fails, scans, emits float64
 	refused             float64 // of the emitted events: how many no store would keep
+	// peeks is how often a step only looks at another stream's document, and failingPeeks how often it
+	// does in an event that fails.
+	peeks, failingPeeks float64
 }
 
 // effects is what a script needs of the host; the model implements it too.
@@ -60,6 +63,9 @@ func (s *script) handle(ctx context.Context, e *event.Event, attempt int, fx eff
 	r := dice(s.seed, "handle", s.version, e.ID)
 	run := &scriptRun{script: s, ctx: ctx, e: e, fx: fx, r: r, sum: r.Uint64()}
 	doomed := r.Float64() < s.fails
+	if run.peek = s.peeks; doomed {
+		run.peek = s.failingPeeks
+	}
 	patience, mood := r.IntN(7), uint64(r.IntN(3)) // how many attempts fail, and whether documents decide
 	steps := 1 + r.IntN(s.steps)
 	failAt := r.IntN(steps + 1)
@@ -81,11 +87,12 @@ func (s *script) handle(ctx context.Context, e *event.Event, attempt int, fx eff
 
 type scriptRun struct {
 	*script
-	ctx context.Context
-	e   *event.Event
-	fx  effects
-	r   *rand.Rand
-	sum uint64 // of all that has been read
+	ctx  context.Context
+	e    *event.Event
+	fx   effects
+	r    *rand.Rand
+	sum  uint64 // of all that has been read
+	peek float64
 }
 
 func (s *scriptRun) fail(attempt, patience int, mood uint64) error {
@@ -120,6 +127,9 @@ func (s *scriptRun) mix(parts ...any) {
 
 func (s *scriptRun) step(i int) error {
 	collection, key := s.name()
+	if s.r.Float64() < s.peek {
+		return s.look(collection, fmt.Sprintf("s%d", s.r.IntN(20)))
+	}
 	switch what := s.r.Float64(); {
 	case what < s.scans:
 		return s.scan(collection)
@@ -130,15 +140,9 @@ func (s *scriptRun) step(i int) error {
 			return borrowed(key, func(k []byte) error { return s.fx.Delete(c, k) })
 		})
 	}
-	var value []byte
-	var ok bool
-	err := borrowed(collection, func(c []byte) error {
-		return borrowed(key, func(k []byte) (err error) { value, ok, err = s.fx.Get(s.ctx, c, k); return err })
-	})
-	if err != nil {
+	if err := s.look(collection, key); err != nil {
 		return err
 	}
-	s.mix(collection, key, ok, string(value))
 	if s.r.IntN(4) == 0 {
 		return nil // only looks
 	}
@@ -148,6 +152,16 @@ func (s *scriptRun) step(i int) error {
 			return borrowed(text, func(v []byte) error { return s.fx.Set(c, k, v) })
 		})
 	})
+}
+
+func (s *scriptRun) look(collection, key string) error {
+	var value []byte
+	var ok bool
+	err := borrowed(collection, func(c []byte) error {
+		return borrowed(key, func(k []byte) (err error) { value, ok, err = s.fx.Get(s.ctx, c, k); return err })
+	})
+	s.mix(collection, key, ok, string(value))
+	return err
 }
 
 func (s *scriptRun) scan(collection string) error {
