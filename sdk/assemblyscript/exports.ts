@@ -1,2 +1,2 @@
 // asconfig.json adds this file to every plugin's entry files, so that the module exports what the host calls.
-export { eshost_abi_v1, eshost_inbox, handle } from "eshost/assembly/guest";
+export { eshost_abi_v1, eshost_inbox, handleEvent as handle } from "eshost/assembly/guest";

@@ -1,14 +1,14 @@
 /**
  * Everything a plugin for eshost is written with.
  *
- *     import { onEvent, state } from "eshost";
+ *     import { handle, state } from "eshost";
  *
- *     onEvent((event) => {
+ *     handle((event) => {
  *       state.set("last", event.stream, event.data);
  *     });
  */
 
-export { onEvent } from "./assembly/guest";
+export { handle } from "./assembly/guest";
 export { Event } from "./assembly/event";
 export { Bytes } from "./assembly/bytes";
 export { Json } from "./assembly/json";

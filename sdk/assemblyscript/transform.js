@@ -3,11 +3,14 @@
 const KEYS = { name: "string", version: "string", events: "strings", collections: "strings" };
 
 export default class Manifest {
-  async afterCompile(module) {
+  async afterParse() {
     const text = await this.readFile("manifest.json", this.baseDir);
-    if (text == null) return;
-    const manifest = check(text);
-    module.addCustomSection("eshost.manifest", new TextEncoder().encode(JSON.stringify(manifest)));
+    this.manifest = text == null ? null : check(text);
+  }
+
+  afterCompile(module) {
+    if (this.manifest == null) return;
+    module.addCustomSection("eshost.manifest", new TextEncoder().encode(JSON.stringify(this.manifest)));
   }
 }
 

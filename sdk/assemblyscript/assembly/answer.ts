@@ -1,6 +1,6 @@
 import * as abi from "./abi";
 import * as arena from "./arena";
-import { decimal } from "./decimal";
+import { decimal } from "./integer";
 
 /** Room that a call which returns data is given at first, in bytes. */
 const ROOM: usize = 1024;

@@ -3,9 +3,13 @@
  *
  * Taking some moves an address forward; all of it is given back at once when the next event begins. Nothing here is
  * seen by the garbage collector, so handling an event costs it nothing.
+ *
+ * A value that a plugin keeps too long is no danger, but it would be wrong. So each carries the serial of its event, and
+ * one event begins where the last one ended, as far as there is room: the kept value is not overwritten at once, and the
+ * first use of it stops the plugin.
  */
 
-import { decimal } from "./decimal";
+import { decimal } from "./integer";
 
 /** The size of a block in bytes. The first block is kept for good; more exist only while an event needs them. */
 const BLOCK: usize = 64 << 10;
@@ -29,8 +33,9 @@ export function reset(): void {
     extra = before;
   }
   if (!first) first = heap.alloc(BLOCK);
-  top = first;
-  limit = first + BLOCK;
+  const end = first + BLOCK;
+  if (limit != end || top > end - BLOCK / 2) top = first;
+  limit = end;
 }
 
 /** Makes sure that `size` bytes are free and returns where they begin, without taking them. */

@@ -2,43 +2,34 @@
 
 import * as arena from "./arena";
 
-/** More limbs than any step of `isAboveHalf` needs: 801 digits, a power of five and a shift make up to 180. */
+/** More limbs than any step of `compare` needs: 801 digits, a power of five and a shift make up to 180. */
 const LIMBS: usize = 256;
 
 /** How many limbs the last step left. */
 let length: i32 = 0;
 
-/**
- * Whether digits × 10^exponent rounds to the f64 after the one with these bits: it is greater than the middle of the
- * two, or is the middle and the one after is even.
- */
-export function isAboveHalf(digits: usize, count: i32, exponent: i32, bits: u64): bool {
-  const biased = <i32>(bits >> 52);
-  const fraction = bits & 0xfffffffffffff;
-  const mantissa = biased ? fraction | 0x10000000000000 : fraction;
-  const middle = mantissa * 2 + 1; // × 2^power
-  const power = (biased ? biased : 1) - 1076;
-
+/** Compares digits × 10^exponent with mantissa × 2^power: below 0, 0 or above 0. Both are above 0 and near to one another. */
+export function compare(digits: usize, count: i32, exponent: i32, mantissa: u64, power: i32): i32 {
   const left = arena.reserve(LIMBS * 8);
   const right = left + LIMBS * 4;
   length = 0;
-  for (let i = 0; i < count; i++) multiply(left, 10, load<u8>(digits + i));
+  for (let i = 0; i < count; i++) multiply(left, 10, <u64>load<u8>(digits + i) - 0x30);
   if (exponent > 0) multiplyBy5(left, exponent);
   if (exponent > power) shift(left, exponent - power);
   const leftLength = length;
 
-  store<u64>(right, middle);
-  length = middle >> 32 ? 2 : 1;
+  store<u64>(right, mantissa);
+  length = mantissa >> 32 ? 2 : 1;
   if (exponent < 0) multiplyBy5(right, -exponent);
   if (exponent < power) shift(right, power - exponent);
 
-  if (leftLength != length) return leftLength > length;
+  if (leftLength != length) return leftLength - length;
   for (let i = length - 1; i >= 0; i--) {
     const l = load<u32>(left + ((<usize>i) << 2));
     const r = load<u32>(right + ((<usize>i) << 2));
-    if (l != r) return l > r;
+    if (l != r) return l < r ? -1 : 1;
   }
-  return <bool>(bits & 1);
+  return 0;
 }
 
 function multiply(at: usize, factor: u32, carry: u64): void {

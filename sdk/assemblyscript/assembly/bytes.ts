@@ -2,7 +2,7 @@ import * as arena from "./arena";
 import * as utf8 from "./utf8";
 import { Json } from "./json";
 import { parse } from "./jsonparse";
-import { decimal } from "./decimal";
+import { decimal } from "./integer";
 
 /**
  * Bytes that the host gave: an event's data, a document. Reading them copies nothing.
@@ -18,9 +18,16 @@ export class Bytes {
   readonly length: i32;
 
   /** The bytes of a text, in UTF-8. */
-  static of(text: string): Bytes {
+  static ofText(text: string): Bytes {
     const at = utf8.encode(text);
     return view(at, utf8.encodedLength);
+  }
+
+  /** The bytes of an array, copied. */
+  static ofArray(array: Uint8Array): Bytes {
+    const at = arena.alloc(array.length);
+    memory.copy(at, array.dataStart, array.length);
+    return view(at, array.length);
   }
 
   /** The bytes as text, read as UTF-8. What is not valid becomes U+FFFD. */
@@ -72,9 +79,7 @@ export function view(at: usize, length: i32): Bytes {
 export function bytesOf<T>(value: T): Bytes {
   if (!isReference<T>()) ERROR("give JSON: a JsonObject, a JsonArray, a Json, Bytes or a string that holds JSON");
   if (isNullable<T>() && changetype<usize>(value) == 0) throw new Error("null given where JSON is needed");
-  if (isString<T>()) return Bytes.of(changetype<string>(value));
+  if (isString<T>()) return Bytes.ofText(changetype<string>(value));
   // @ts-ignore: T has toBytes, or this is the compile error that says so
-  if (isNullable<T>()) return value!.toBytes();
-  // @ts-ignore
-  else return value.toBytes();
+  return changetype<NonNullable<T>>(value).toBytes();
 }

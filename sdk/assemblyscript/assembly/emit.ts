@@ -2,36 +2,38 @@ import * as abi from "./abi";
 import * as arena from "./arena";
 import { Bytes, bytesOf } from "./bytes";
 import { callName, throwErrno } from "./errors";
-import { JsonObject } from "./jsonwrite";
 
 const HEADER: i32 = abi.EMIT_FIXED + 8 * abi.EMIT_SLOTS;
 
 /**
- * Appends an event to the end of a stream when this event's handling is stored, so exactly once. The plugin needs
- * "emit" in its `allow`.
+ * Appends an event to the end of a stream, if and when the handler returns without failing: exactly once, however often
+ * the handled event is tried or replayed. The plugin needs "emit" in its `allow`.
  *
- * @param stream What it happens to, for example "account-7".
- * @param type What happens, for example "OverdraftNoticed".
- * @param data A JsonObject, a JsonArray, a Json, Bytes, or a string; up to 1 MiB.
- * @param streamType The kind of the stream; may be empty.
- * @param metadata What is known about the event beside its data.
- * @param contentType What `data` is, as a media type; empty means application/json.
+ *     emit("account-7", "OverdraftNoticed", new JsonObject().set("balance", balance));
+ *
+ * @param stream What it happens to.
+ * @param type What happens.
+ * @param data A JsonObject, a JsonArray, a Json, Bytes or a string; up to 1 MiB.
+ * @param streamType The kind of the stream.
+ * @param metadata What is known about the event beside its data, a JSON object: `event.metadata`,
+ *   `new JsonObject().set("by", "audit").toBytes()`.
+ * @param contentType What `data` is, as a media type. Empty means application/json, and then `data` must be JSON.
  */
 export function emit<T>(
   stream: string,
   type: string,
   data: T,
   streamType: string = "",
-  metadata: JsonObject | null = null,
+  metadata: Bytes | null = null,
   contentType: string = "",
 ): void {
   const parts = new StaticArray<Bytes>(abi.EMIT_SLOTS);
-  parts[0] = Bytes.of(stream);
-  parts[1] = Bytes.of(streamType);
-  parts[2] = Bytes.of(type);
+  parts[0] = Bytes.ofText(stream);
+  parts[1] = Bytes.ofText(streamType);
+  parts[2] = Bytes.ofText(type);
   parts[3] = bytesOf<T>(data);
-  parts[4] = metadata === null ? Bytes.of("") : metadata.toBytes();
-  parts[5] = Bytes.of(contentType);
+  parts[4] = metadata === null ? Bytes.ofText("") : metadata;
+  parts[5] = Bytes.ofText(contentType);
 
   let size = HEADER;
   for (let i = 0; i < abi.EMIT_SLOTS; i++) size += parts[i].length;

@@ -1,5 +1,5 @@
 import * as abi from "./abi";
-import { decimal } from "./decimal";
+import { decimal } from "./integer";
 
 /**
  * Stops the handler for a negative answer of the host. `call` says what was called with what, for example
@@ -21,6 +21,7 @@ function reason(errno: i32): string {
   if (errno == abi.ERRNO_TOO_LARGE)
     return "too large: a collection has up to 128 bytes, a key 1,024, a document or data 1 MiB";
   if (errno == abi.ERRNO_QUOTA) return "this event has done too much of it";
-  if (errno == abi.ERRNO_INVALID) return "not JSON, not UTF-8, nested too deeply, or an empty name";
+  if (errno == abi.ERRNO_INVALID)
+    return "not JSON, nested too deeply, not UTF-8, or a name that is empty or holds a zero byte";
   return "error " + decimal(errno);
 }

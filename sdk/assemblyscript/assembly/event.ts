@@ -1,7 +1,7 @@
 import * as abi from "./abi";
 import * as utf8 from "./utf8";
 import { Bytes, view } from "./bytes";
-import { decimal } from "./decimal";
+import { decimal } from "./integer";
 
 const ID: i32 = 0;
 const TYPE: i32 = 1;
@@ -34,8 +34,8 @@ export class Event {
   }
 
   /** How often it was given to this plugin, this time included; from 1. */
-  get attempt(): i32 {
-    return load<i32>(this.start, 32);
+  get attempt(): u32 {
+    return load<u32>(this.start, 32);
   }
 
   /** Its unique id. */

@@ -4,29 +4,30 @@ import * as abi from "./abi";
 import * as arena from "./arena";
 import { Event } from "./event";
 import { resetStatus, status } from "./outcome";
-import { decimal } from "./decimal";
+import { decimal } from "./integer";
 
 const event = new Event();
-let handler: ((event: Event) => void) | null = null;
+let registered: ((event: Event) => void) | null = null;
 let inbox: usize = 0;
 let capacity: u32 = 0;
 
 /**
- * Says what the plugin does with each event. Call it once, at the top level of the plugin's file.
+ * Registers the plugin's handler: what it does with each event. Call it once, at the top level of the plugin's file.
  *
- *     onEvent((event) => {
- *       …
+ *     handle((event) => {
+ *       state.set("last", event.stream, event.data);
  *     });
  *
- * The handler is called for one event at a time, in the order of the log. What it writes is stored when it returns. It
- * ends an event otherwise with `return retry("…")` or `return reject("…")`; an error thrown counts as a failed attempt.
+ * The handler gets one event at a time, in the order of the log. What it writes and emits takes effect together when it
+ * returns, and only then: exactly once, whatever crashes. `return retry("…")` and `return reject("…")` end an event
+ * otherwise; an error that is thrown counts as a failed attempt. A failed event leaves nothing behind.
  *
- * Variables outside the handler may be lost between any two events, and several instances of a plugin may run side by
- * side: what shall last goes into `state`.
+ * Variables outside the handler may be gone at the next event, and several instances of a plugin run side by side:
+ * what must last goes into `state`.
  */
-export function onEvent(handle: (event: Event) => void): void {
-  if (handler !== null) throw new Error("onEvent is called twice");
-  handler = handle;
+export function handle(handler: (event: Event) => void): void {
+  if (registered !== null) throw new Error("handle is called twice; a plugin has one handler");
+  registered = handler;
 }
 
 /** Says which ABI the module speaks. The host only looks whether it is there. */
@@ -43,28 +44,30 @@ export function eshost_inbox(min: u32): usize {
 }
 
 /** Handles the event whose envelope is the first `length` bytes of the inbox. */
-export function handle(length: u32): i32 {
-  const handle = handler;
-  if (handle === null) throw new Error("the plugin has no handler: it never calls onEvent");
+export function handleEvent(length: u32): i32 {
+  const handler = registered;
+  if (handler === null) throw new Error("the plugin has no handler: it never calls handle");
   if (length > capacity)
     throw new Error("an event of " + decimal(length) + " bytes for an inbox of " + decimal(capacity));
   arena.reset();
   resetStatus();
   event.open(inbox, length);
-  handle(event);
+  handler(event);
   collect();
   return status;
 }
 
-/** Garbage is left for this many events, as looking for it costs about 200 ns. */
-const COLLECT_EVERY: i32 = 64;
-let untilCollect: i32 = COLLECT_EVERY;
+/** How long garbage is left alone, in events times pages of memory: looking for it costs time, leaving it costs memory. */
+const PATIENCE: i32 = 1024;
+const MINIMAL: i32 = 1; // --runtime minimal
+let untilCollect: i32 = 0;
 let pages: i32 = 0;
 
 /** Frees what handlers left behind, from time to time and whenever memory had to grow for it. */
 function collect(): void {
-  if (--untilCollect && memory.size() == pages) return;
+  if (ASC_RUNTIME != MINIMAL) return; // another runtime does it by itself
+  if (--untilCollect > 0 && memory.size() == pages) return;
   __collect();
-  untilCollect = COLLECT_EVERY;
   pages = memory.size();
+  untilCollect = PATIENCE / pages;
 }

@@ -2,11 +2,11 @@ import * as arena from "./arena";
 import * as node from "./jsonnode";
 import * as utf8 from "./utf8";
 import { Bytes, view } from "./bytes";
+import { parseF64 } from "./float";
 import { JsonBuffer } from "./jsonbuffer";
 import { unescape } from "./jsontext";
 import { complaint } from "./jsonparse";
-import { parseF64, parseI64, parsed } from "./number";
-import { decimal } from "./decimal";
+import { decimal, isI64, parseI64 } from "./integer";
 
 /**
  * One value of a JSON text.
@@ -37,7 +37,7 @@ export class Json {
 
   /** Reads a text. */
   static parse(text: string): Json {
-    return Bytes.of(text).json();
+    return Bytes.ofText(text).json();
   }
 
   /** Whether there is a value. It may be null. */
@@ -66,7 +66,7 @@ export class Json {
   get isInteger(): bool {
     if (this.kind != node.NUMBER) return false;
     parseI64(this.from, this.to);
-    return parsed;
+    return isI64;
   }
 
   get isString(): bool {
@@ -139,7 +139,7 @@ export class Json {
   i64(): i64 {
     if (this.kind != node.NUMBER) this.fail("an integer");
     const value = parseI64(this.from, this.to);
-    if (!parsed) this.fail("an integer that an i64 can hold");
+    if (!isI64) this.fail("an integer that an i64 can hold");
     return value;
   }
 
@@ -147,7 +147,7 @@ export class Json {
   f64(): f64 {
     if (this.kind != node.NUMBER) this.fail("a number");
     const value = parseF64(this.from, this.to);
-    if (!parsed) this.fail("a number that an f64 can hold");
+    if (!isFinite(value)) this.fail("a number that an f64 can hold");
     return value;
   }
 

@@ -1,10 +1,14 @@
 import * as arena from "./arena";
 import * as utf8 from "./utf8";
 import { Bytes, view } from "./bytes";
-import { writeDecimal } from "./decimal";
+import { writeF64 } from "./float";
+import { writeDecimal } from "./integer";
 
 /** Room for a new text, in bytes. */
 const ROOM: usize = 256;
+
+/** How much of a string is written at once, in bytes of UTF-16. */
+const PIECE: usize = 2048;
 
 /** The JSON text of an object or array that is being written: an opening bracket and what follows it. */
 @final
@@ -48,9 +52,7 @@ export class JsonBuffer {
       if (isNullable<T>() && changetype<usize>(value) == 0) this.letters("null");
       else if (isString<T>()) this.string(changetype<string>(value));
       // @ts-ignore: T is a JsonObject, a JsonArray or a Json, or this is the compile error that says it is not
-      else if (isNullable<T>()) value!.writeTo(this);
-      // @ts-ignore
-      else value.writeTo(this);
+      else changetype<NonNullable<T>>(value).writeTo(this);
     } else if (isBoolean<T>()) {
       this.letters(value ? "true" : "false");
     } else if (isFloat<T>()) {
@@ -74,11 +76,18 @@ export class JsonBuffer {
 
   /** A string in quotes. Only what JSON demands is escaped. */
   string(text: string): void {
-    let out = this.reserve(<usize>text.length * 6 + 2);
-    store<u8>(out++, 0x22);
+    this.byte(0x22);
     let p = changetype<usize>(text);
     const end = p + ((<usize>text.length) << 1);
-    while (p < end) {
+    // Room is made piece by piece, as a code unit can become six bytes but hardly ever does.
+    while (p < end) p = this.piece(p, min(end, p + PIECE), end);
+    this.byte(0x22);
+  }
+
+  /** Writes UTF-16 up to `stop`, or one code unit further when that ends a pair, and returns where the next piece begins. */
+  private piece(p: usize, stop: usize, end: usize): usize {
+    let out = this.reserve((stop - p) * 3);
+    while (p < stop) {
       const unit = <u32>load<u16>(p);
       p += 2;
       if (unit < 0x80) {
@@ -93,8 +102,8 @@ export class JsonBuffer {
         out = utf8.encodeCode(isPair ? 0x10000 + ((unit & 0x3ff) << 10) + (low & 0x3ff) : 0xfffd, out);
       }
     }
-    store<u8>(out++, 0x22);
     this.to = out;
+    return p;
   }
 
   private integer(size: u64, negative: bool): void {
@@ -103,11 +112,9 @@ export class JsonBuffer {
     this.to = writeDecimal(size, out);
   }
 
-  /** The shortest usual form, as JavaScript writes it: 0.1, 5, 1e+21. */
   private float(value: f64): void {
     if (!isFinite(value)) throw new RangeError(value.toString() + " has no form in JSON");
-    const text = value.toString();
-    this.letters(text.endsWith(".0") ? text.substring(0, text.length - 2) : text);
+    this.to = writeF64(value, this.reserve(32));
   }
 
   private letters(ascii: string): void {

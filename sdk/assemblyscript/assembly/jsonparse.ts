@@ -10,7 +10,7 @@ import * as node from "./jsonnode";
 import { MAX_DEPTH } from "./abi";
 import { Json } from "./json";
 import { BACKSLASH, found, stopped, stringEnd } from "./jsontext";
-import { decimal } from "./decimal";
+import { decimal } from "./integer";
 
 let end: usize = 0; // of the text
 let next: usize = 0; // where the next node goes

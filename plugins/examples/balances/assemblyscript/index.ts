@@ -1,8 +1,8 @@
 // Keeps the balance of every bank account. The rules are in ../README.md.
 
-import { config, Event, Json, JsonObject, onEvent, reject, retry, state } from "eshost";
+import { config, Event, handle, Json, JsonObject, reject, retry, state } from "eshost";
 
-onEvent((event) => {
+handle((event) => {
   const type = event.type;
   if (type == "AccountOpened") opened(event);
   else if (type == "Deposited") moved(event, 1);
