@@ -21,7 +21,7 @@ func (a *app) statusCommand() *cobra.Command {
 (positions between checkpoint and watermark: at most that many events), its owner, and what waits for a
 retry or a person. It reads the database: no host needs to run.
 
-A plugin is running, paused (with the reason), stopped (no live host owns it) or not started.`,
+A plugin is running, paused or backing off (with the reason), stopped (no live host owns it) or not started.`,
 		Example: `  eshost status
   eshost status --json | jq '.plugins[] | select(.state != "running")'`,
 		ValidArgsFunction: completeNothing,
@@ -76,12 +76,10 @@ type hostReport struct {
 	StartedAt time.Time `json:"started_at"`
 }
 
-// States of a plugin beside the store's own running and paused.
+// States of a plugin beside the store's own.
 const (
 	stateStopped    = "stopped"
 	stateNotStarted = "not started"
-
-	whyNotStarted = "no host has run it on this database; start one: eshost run"
 )
 
 type pluginReport struct {
@@ -143,11 +141,11 @@ func (t *target) report(ctx context.Context) (*statusReport, error) {
 	var names []string
 	for _, p := range plugins {
 		names = append(names, p.Plugin)
-		r.Plugins = append(r.Plugins, t.reportPlugin(&p, state.Watermark))
+		r.Plugins = append(r.Plugins, t.reportPlugin(&p, hosts, state.Watermark))
 	}
 	for _, name := range t.withDeclared(names)[len(names):] {
 		declared := true
-		r.Plugins = append(r.Plugins, pluginReport{Name: name, Declared: &declared, State: stateNotStarted, Reason: whyNotStarted, Lag: state.Watermark})
+		r.Plugins = append(r.Plugins, pluginReport{Name: name, Declared: &declared, State: stateNotStarted, Reason: whyNotStarted(hosts), Lag: state.Watermark})
 	}
 	slices.SortFunc(r.Plugins, func(a, b pluginReport) int { return strings.Compare(a.Name, b.Name) })
 	return r, nil
@@ -168,7 +166,7 @@ func reportHost(h *store.Host) *hostReport {
 	return &hostReport{ID: h.ID, Name: h.Name, Live: h.Live, StartedAt: h.StartedAt}
 }
 
-func (t *target) reportPlugin(p *store.PluginStatus, watermark event.Position) pluginReport {
+func (t *target) reportPlugin(p *store.PluginStatus, hosts []store.Host, watermark event.Position) pluginReport {
 	r := pluginReport{
 		Name:         p.Plugin,
 		State:        string(p.Condition.State),
@@ -189,18 +187,52 @@ func (t *target) reportPlugin(p *store.PluginStatus, watermark event.Position) p
 		declared := t.declares(p.Plugin)
 		r.Declared = &declared
 	}
-	if p.Condition.State != store.Paused && (p.Owner == nil || !p.Owner.Live) {
-		r.State, r.Reason = stateStopped, whyStopped(p)
+	if !owned(p) {
+		r.State, r.Reason = stateStopped, whyStopped(p, hosts)
 	}
 	return r
 }
 
+// owned reports whether a live host has the plugin. Only then is its condition of today.
+func owned(p *store.PluginStatus) bool { return p.Owner != nil && p.Owner.Live }
+
 // whyStopped says why nothing moves. Invariant 9: nothing waits in silence.
-func whyStopped(p *store.PluginStatus) string {
-	if p.Owner == nil {
-		return "no host runs it; start one: eshost run"
+func whyStopped(p *store.PluginStatus, hosts []store.Host) string {
+	why := "no host runs it"
+	if p.Owner != nil {
+		why = fmt.Sprintf("host %q stopped without giving it back", p.Owner.Name)
 	}
-	return fmt.Sprintf("host %q stopped without giving it back; another host takes it over: eshost run", p.Owner.Name)
+	if live := liveHosts(hosts); live != "" {
+		why += fmt.Sprintf("; %s takes it over if its hosts.toml has it: its log and its /v1/status say what it waits for", live)
+	} else {
+		why += "; start one that takes it over: eshost run"
+	}
+	if p.Condition.State != store.Running && p.Condition.Reason != "" {
+		why += fmt.Sprintf("; when it stopped it was %s: %s", p.Condition.State, p.Condition.Reason)
+	}
+	return why
+}
+
+// whyNotStarted is about a plugin that hosts.toml has and the database has not.
+func whyNotStarted(hosts []store.Host) string {
+	if live := liveHosts(hosts); live != "" {
+		return fmt.Sprintf("%s is starting it, if it was started with this hosts.toml: its log and its /v1/status say what it waits for, such as for the log's events to be final", live)
+	}
+	return "no host has run it on this database; start one: eshost run"
+}
+
+// liveHosts names the hosts that are live, or is empty.
+func liveHosts(hosts []store.Host) string {
+	var names []string
+	for _, h := range hosts {
+		if h.Live {
+			names = append(names, fmt.Sprintf("%q", h.Name))
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return "host " + strings.Join(names, " or ")
 }
 
 func reportSequence(s *store.Sequence) *sequenceReport {

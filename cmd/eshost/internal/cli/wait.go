@@ -27,7 +27,7 @@ func (a *app) waitCommand() *cobra.Command {
 		Short: "Wait until a plugin has handled everything up to a position",
 		Long: `wait returns when the plugin's checkpoint has reached a position: then its documents hold every event
 up to there, except those that wait for a retry or are parked (see eshost status). It fails at
-once when the plugin is paused, and when the timeout is over.`,
+once when a host has paused the plugin, and when the timeout is over.`,
 		Example: `  eshost wait balances --position head
   eshost wait balances --position 1204 --timeout 2m`,
 		ValidArgsFunction: a.completePlugin(false),
@@ -129,14 +129,30 @@ func (w *waiter) whyNot(ctx context.Context, late bool) error {
 	switch {
 	case p != nil && p.Position >= w.position:
 		return nil // the next look sees it
-	case p != nil && p.Condition.State == store.Paused:
+	case p != nil && owned(p) && p.Condition.State == store.Paused:
 		return failed("mend that, then: eshost status", "plugin %q is paused at %d: %s", w.plugin, p.Position, p.Condition.Reason)
 	case !late:
 		return nil
-	case p == nil:
-		return failed("start it: eshost run", "plugin %q was not started within %s", w.plugin, w.timeout)
-	case p.Owner == nil || !p.Owner.Live:
-		return failed("start a host: eshost run", "plugin %q is at %d after %s, short of %d: no host runs it", w.plugin, p.Position, w.timeout, w.position)
 	}
-	return failed("look at eshost status, or wait longer with --timeout", "plugin %q is at %d after %s, short of %d", w.plugin, p.Position, w.timeout, w.position)
+	return w.late(ctx, p)
+}
+
+// late says what is known of a plugin that has not got there in time; p is nil where it was never started.
+func (w *waiter) late(ctx context.Context, p *store.PluginStatus) error {
+	const longer = "look at eshost status, or wait longer with --timeout"
+	hosts, err := w.target.Hosts(ctx)
+	if err != nil {
+		return fmt.Errorf("read the hosts: %w", err)
+	}
+	if p == nil {
+		return failed(longer, "plugin %q was not started within %s: %s", w.plugin, w.timeout, whyNotStarted(hosts))
+	}
+	why := ""
+	switch {
+	case !owned(p):
+		why = ": " + whyStopped(p, hosts)
+	case p.Condition.State != store.Running:
+		why = fmt.Sprintf(": it is %s: %s", p.Condition.State, p.Condition.Reason)
+	}
+	return failed(longer, "plugin %q is at %d after %s, short of %d%s", w.plugin, p.Position, w.timeout, w.position, why)
 }
