@@ -133,7 +133,7 @@ func TestLanesRunSideBySide(t *testing.T) {
 // TestScan lists more than a page of the database, with much of it changed: in flight, by the lane and
 // by the event, and by an event that failed.
 func TestScan(t *testing.T) {
-	const n = 3 * scanPage
+	const n = 800
 	key := func(i int) string { return fmt.Sprintf("k%04d", i) }
 	inWorld(t, func(t *testing.T, w *world) {
 		for i := range n {

@@ -45,12 +45,13 @@ func (h habits) add(more habits) {
 // readAhead loads the documents that the handlers will most likely ask for, in few statements. It
 // stops when they have filled half of the cache, so that it does not push out what it has just read.
 func (ls *lanes) readAhead(ctx context.Context, c *cache, tasks []task) error {
-	const first, most = 512, 8192 // documents in a statement
+	const first, most = 64, 8192 // documents in a statement; they may be large
 	if c.knowsAll() {
 		return nil
 	}
 	ids := c.missing(ls.likely(tasks))
-	room, n := c.maxBytes/2, first
+	room := c.maxBytes / 2
+	n := min(first, 1+room/cachedOverhead)
 	for len(ids) > 0 && room > 0 {
 		n = min(n, len(ids))
 		docs, err := c.load(ctx, ids[:n])

@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	scanPage  = 256      // documents a statement lists
+	scanPage  = 64       // documents the first statement lists; they may be large
 	scanBytes = 32 << 20 // see Effects.Scan
 )
 
@@ -37,6 +37,7 @@ func (l *lane) Scan(ctx context.Context, collection, prefix, after []byte, limit
 			break
 		}
 		o.After = docs[len(docs)-1].Key
+		o.Limit = m.nextPage(o.Limit)
 	}
 	return m.out, nil
 }
@@ -98,6 +99,12 @@ type merge struct {
 }
 
 func (m *merge) full() bool { return len(m.out) >= m.limit || m.bytes >= scanBytes }
+
+// nextPage is how many documents the next statement lists: more, as long as they are small.
+func (m *merge) nextPage(page int) int {
+	each := m.bytes/max(len(m.out), 1) + 1
+	return max(1, min(4*page, m.limit, (scanBytes-m.bytes)/each))
+}
 
 // page takes the next documents of the database, and the touched ones among them.
 func (m *merge) page(docs []event.Document) {
