@@ -27,6 +27,9 @@ var ErrModule = errors.New("unusable module")
 // ErrStart is matched by errors about a plugin that cannot start where hosts.toml says.
 var ErrStart = errors.New("impossible start")
 
+// ErrCacheDir is matched by errors about a compile cache that somebody else could write to.
+var ErrCacheDir = plugin.ErrCacheDir
+
 // moduleError makes a plugin package's error one of this package's.
 func moduleError(subject string, err error) error {
 	e := &Error{Subject: subject, Err: err}

@@ -3,7 +3,6 @@ package host
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 
 	"eshost/host/internal/meter"
@@ -12,7 +11,24 @@ import (
 
 // newEngine returns the sandbox that all modules of a host run in.
 func newEngine(ctx context.Context, cacheDir string, log *slog.Logger) (*plugin.Engine, error) {
-	e, err := plugin.NewEngine(ctx, plugin.EngineOptions{
+	e, err := openEngine(ctx, cacheDir, log)
+	if errors.Is(err, plugin.ErrCacheWrite) {
+		log.Warn("modules are compiled anew at every start", "reason", err)
+		e, err = openEngine(ctx, "", log)
+	}
+	if err != nil {
+		wrong := &Error{Subject: "sandbox", Err: err}
+		var pe *plugin.Error
+		if errors.As(err, &pe) {
+			wrong.hint = pe.Hint
+		}
+		return nil, wrong
+	}
+	return e, nil
+}
+
+func openEngine(ctx context.Context, cacheDir string, log *slog.Logger) (*plugin.Engine, error) {
+	return plugin.NewEngine(ctx, plugin.EngineOptions{
 		CacheDir: cacheDir,
 		Logger:   log,
 		Meter: plugin.Meter{
@@ -23,10 +39,6 @@ func newEngine(ctx context.Context, cacheDir string, log *slog.Logger) (*plugin.
 			Fuel:     meter.FuelGlobal,
 		},
 	})
-	if err != nil {
-		return nil, fmt.Errorf("start the sandbox: %w", err)
-	}
-	return e, nil
 }
 
 // rewrite meters a module and says what to do about one that cannot be.

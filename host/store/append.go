@@ -139,7 +139,7 @@ func (e *NewEvent) validate() error {
 	if len(e.Data) > MaxDataBytes {
 		return &InvalidError{Field: "data", Reason: fmt.Sprintf("has %d bytes, at most %d are allowed", len(e.Data), MaxDataBytes)}
 	}
-	if !e.Time.IsZero() && (e.Time.Year() < 1 || e.Time.Year() > 9999) {
+	if y := e.Time.UTC().Year(); !e.Time.IsZero() && (y < 1 || y > 9999) {
 		return &InvalidError{Field: "time", Reason: "must lie between the years 1 and 9999"}
 	}
 	return e.validateMetadata()

@@ -19,7 +19,7 @@ func openCache(dir string) (wazero.CompilationCache, error) {
 	}
 	cache, err := wazero.NewCompilationCacheWithDir(dir)
 	if err != nil {
-		return nil, cacheError(dir, err.Error(), "give the host a folder it can write to")
+		return nil, cacheUnwritable(dir, err)
 	}
 	return cache, nil
 }
@@ -27,10 +27,10 @@ func openCache(dir string) (wazero.CompilationCache, error) {
 // secureDir makes a folder only its owner can use, or checks the one that is there.
 func secureDir(dir string) error {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
-		return cacheError(dir, err.Error(), "give the host a folder it can write to")
+		return cacheUnwritable(dir, err)
 	}
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return cacheError(dir, err.Error(), "give the host a folder it can write to")
+		return cacheUnwritable(dir, err)
 	}
 	info, err := os.Lstat(dir)
 	switch {
@@ -47,6 +47,10 @@ func secureDir(dir string) error {
 		return cacheError(dir, "it belongs to another user, and what it holds is run as machine code", "name a folder of your own, or remove this one")
 	}
 	return nil
+}
+
+func cacheUnwritable(dir string, err error) error {
+	return &Error{Op: "open compile cache", Subject: dir, Err: &reason{err.Error(), ErrCacheWrite}, Hint: "give the host a folder it can write to"}
 }
 
 func cacheError(dir, text, hint string) error {

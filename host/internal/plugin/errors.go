@@ -23,8 +23,10 @@ var (
 	ErrManifest = errors.New("bad manifest")
 	// ErrSpec: what the plugin was configured with is impossible.
 	ErrSpec = errors.New("bad plugin settings")
-	// ErrCacheDir: the compile cache's folder cannot be trusted or used.
+	// ErrCacheDir: the compile cache's folder cannot be trusted.
 	ErrCacheDir = errors.New("unusable compile cache")
+	// ErrCacheWrite: the compile cache's folder cannot be made or written to. Everything works without it.
+	ErrCacheWrite = errors.New("compile cache cannot be written")
 )
 
 // ErrSpent is returned for an instance that must not be used any more.

@@ -34,7 +34,7 @@ SELECT current_setting('server_version'), current_setting('server_version_num'):
 	case encoding != "UTF8":
 		return "", fmt.Errorf("%w: the database's encoding is %s; eshost needs UTF8: CREATE DATABASE … ENCODING 'UTF8'", store.ErrSchema, encoding)
 	case standby:
-		return "", fmt.Errorf("%w: the server is a hot standby, where nothing can be written and the locks of writers cannot be seen; name the primary in the store's URL", store.ErrUnavailable)
+		return "", errStandby
 	}
 	version, _, _ = strings.Cut(version, " ") // without the packager's words
 	return "PostgreSQL " + version, nil
@@ -78,7 +78,7 @@ func checkTables(ctx context.Context, conn *pgx.Conn, schema string, events Mapp
 	if log.sequence, err = checkSequence(ctx, conn, log.relation, events.Position); err != nil {
 		return eventLog{}, err
 	}
-	const partitioned = `SELECT relkind = 'p' FROM pg_class WHERE oid = $1::text::regclass`
+	const partitioned = `SELECT relkind = 'p' OR EXISTS (SELECT FROM pg_inherits WHERE inhparent = oid) FROM pg_class WHERE oid = $1::text::regclass`
 	if err := conn.QueryRow(ctx, partitioned, log.relation).Scan(&log.partitioned); err != nil {
 		return eventLog{}, fail(ctx, "look at the events table", err)
 	}

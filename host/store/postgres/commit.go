@@ -57,7 +57,11 @@ func (s *Store) commitOnce(ctx context.Context, c *store.Commit, emitted *reques
 		rows = p.rows
 	}
 	batch := &pgx.Batch{}
-	batch.Queue(patiently, milliseconds(commitPatience))
+	if len(rows) > 0 {
+		batch.Queue(durably, milliseconds(commitPatience)) // others may act on what is emitted
+	} else {
+		batch.Queue(patiently, milliseconds(commitPatience))
+	}
 	// Invariant 2: the guard comes first, and ends the transaction if the lease or the checkpoint is another.
 	batch.Queue(s.sql.guard, c.Generation, c.Epoch, int64(c.Expected), int64(c.Position), c.Digest)
 	s.queueDocuments(batch, c)

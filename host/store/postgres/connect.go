@@ -25,12 +25,27 @@ type session string
 const (
 	// steady suits statements that find every row by an index, and run so often that planning counts:
 	// the plan is kept. A plan made while a table was empty must not read all of it later.
-	steady session = `SELECT set_config('jit', 'off', false), set_config('enable_seqscan', 'off', false),
-set_config('default_transaction_isolation', 'read committed', false)`
+	steady session = `SELECT set_config('jit', 'off', false), set_config('enable_seqscan', 'off', false), ` + bounded
 	// fresh suits statements that read much, and whose best plan depends on what they ask for.
-	fresh session = `SELECT set_config('jit', 'off', false), set_config('plan_cache_mode', 'force_custom_plan', false),
-set_config('default_transaction_isolation', 'read committed', false)`
+	fresh session = `SELECT set_config('jit', 'off', false), set_config('plan_cache_mode', 'force_custom_plan', false), ` + bounded
+	// bounded ends a wait for a lock, preparing a statement included, and has the server find out in half
+	// a minute that we are gone: a commit that was half sent would keep its locks for two hours.
+	bounded = `set_config('lock_timeout', '10s', false), set_config('tcp_keepalives_idle', '15', false),
+set_config('tcp_keepalives_interval', '5', false), set_config('tcp_keepalives_count', '3', false),
+set_config('tcp_user_timeout', '30000', false), set_config('default_transaction_isolation', 'read committed', false)`
 )
+
+var errStandby = fmt.Errorf("%w: the server is a hot standby, where nothing can be written and the locks of writers cannot be seen; name the primary in the store's URL", store.ErrUnavailable)
+
+// onlyPrimary refuses a connection to a standby. What a new connection cannot be asked is for the next
+// statement to find out.
+func onlyPrimary(ctx context.Context, conn *pgconn.PgConn) error {
+	r := conn.ExecParams(ctx, "SELECT pg_is_in_recovery()", nil, nil, nil, nil).Read()
+	if r.Err == nil && len(r.Rows) == 1 && string(r.Rows[0][0]) == "t" {
+		return errStandby
+	}
+	return nil
+}
 
 // connect opens one connection of our own.
 func (t *target) connect(ctx context.Context, as session) (*pgx.Conn, error) {
@@ -73,6 +88,9 @@ func (t *target) explain(ctx context.Context, err error) error {
 			return fmt.Errorf("connect to %s: %w: what answers there is not PostgreSQL (it says %q); check host and port of the store's URL",
 				t.address(), store.ErrSchema, said)
 		}
+	}
+	if errors.Is(err, errStandby) {
+		return fmt.Errorf("connect to %s: %w", t.address(), errStandby)
 	}
 	if refused != nil {
 		return fmt.Errorf("connect to %s: %w: %s", t.address(), store.ErrUnavailable, describe(refused))

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
 	"slices"
@@ -60,10 +61,11 @@ func migrate(ctx context.Context, conn *pgx.Conn, schema string) error {
 	// First without a lock and without writing: a role that may not change tables can run a host on
 	// a schema that is up to date.
 	applied, err := appliedVersion(ctx, conn, schema)
-	if err != nil || applied == newest {
+	switch {
+	case errors.Is(err, store.ErrSchema): // or half of another host's migration: the locked look decides
+	case err != nil || applied == newest:
 		return err
-	}
-	if applied > newest {
+	case applied > newest:
 		return tooNew(schema, applied, newest)
 	}
 	// Read committed: what is read after the lock must be what the one before us wrote.

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -24,6 +23,9 @@ type Options struct {
 	// Schema holds eshost's own tables. It is made if it is not there.
 	// Defaults to eshost.
 	Schema string
+	// NoMigrate makes Open leave the schema as it is, and fail with store.ErrNoSchema or
+	// store.ErrOldSchema where that is not enough. Defaults to false.
+	NoMigrate bool
 	// Events names the events table and its columns.
 	// Defaults to the table that the migrations make.
 	Events Mapping
@@ -94,7 +96,7 @@ func parseURL(raw string, o Options) (*target, error) {
 	}
 	// Every connection asks, not only the first: a URL or a name may stand for several servers, and a
 	// standby lacks the newest events and documents without saying so.
-	config.ConnConfig.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsPrimary
+	config.ConnConfig.ValidateConnect = onlyPrimary
 	config.ConnConfig.RuntimeParams["application_name"] = applicationName(o.Name)
 	// A peer that is gone without a word is found out in half a minute.
 	dialer := &net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3}}

@@ -23,8 +23,10 @@ func newStatements(names *strings.Replacer, sequence string, partitioned bool) *
 	sequenceID := "'" + strings.ReplaceAll(sequence, "'", "''") + "'::regclass"
 	sql := func(s string) string { return names.Replace(strings.TrimSpace(s)) }
 	relations := "$1::text::regclass"
-	if partitioned { // an INSERT into a partition itself locks that one alone
-		relations = "ANY (ARRAY(SELECT relid FROM pg_partition_tree($1::text::regclass)))"
+	if partitioned { // an INSERT into a partition or a child itself locks that one alone
+		relations = `ANY (ARRAY(WITH RECURSIVE family AS (
+            SELECT $1::text::regclass::oid AS oid UNION SELECT inhrelid FROM pg_inherits JOIN family ON inhparent = oid)
+        SELECT oid FROM family))`
 	}
 	return &statements{
 		// The two halves must share one snapshot: a stream's version without the event that made it
@@ -212,7 +214,7 @@ const eventOverhead = 256
 func boundedBy(bytes, source string) string {
 	return `
 SELECT {event} FROM (
-    SELECT *, sum(octet_length({data}) + ` + strconv.Itoa(eventOverhead) + `)
+    SELECT *, sum(octet_length({data}) + octet_length({metadata}::text) + ` + strconv.Itoa(eventOverhead) + `)
               OVER (ORDER BY {position} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS eshost_bytes_before
     FROM ` + source + `
     ORDER BY {position} LIMIT $3) bounded

@@ -42,7 +42,7 @@ func (s *Store) Commit(ctx context.Context, cm store.Commit) error {
 // moveCheckpoint is the guard: the row changes only for the current epoch, from the expected position.
 func moveCheckpoint(c *conn, cm store.Commit) error {
 	res, err := c.exec(`UPDATE generations SET position = ?, digest = coalesce(nullif(?, ''), digest), updated_at = `+now+`
-WHERE id = ? AND epoch = ? AND position = ?`, int64(cm.Position), cm.Digest, cm.Generation, cm.Epoch, int64(cm.Expected))
+WHERE id = ? AND epoch = ? AND position = ? AND owner IS NOT NULL`, int64(cm.Position), cm.Digest, cm.Generation, cm.Epoch, int64(cm.Expected))
 	if err != nil {
 		return err
 	}
@@ -51,8 +51,9 @@ WHERE id = ? AND epoch = ? AND position = ?`, int64(cm.Position), cm.Digest, cm.
 	}
 	var epoch int64
 	var position event.Position
-	found, err := c.one(func(r row) { epoch, position = r.int(0), event.Position(r.int(1)) },
-		"SELECT epoch, position FROM generations WHERE id = ?", cm.Generation)
+	var owned bool
+	found, err := c.one(func(r row) { epoch, position, owned = r.int(0), event.Position(r.int(1)), r.int(2) != 0 },
+		"SELECT epoch, position, owner IS NOT NULL FROM generations WHERE id = ?", cm.Generation)
 	switch {
 	case err != nil:
 		return err
@@ -60,6 +61,9 @@ WHERE id = ? AND epoch = ? AND position = ?`, int64(cm.Position), cm.Digest, cm.
 		return store.ErrNotFound
 	case epoch != cm.Epoch:
 		return fmt.Errorf("%w: its epoch is %d, not %d", store.ErrLeaseLost, epoch, cm.Epoch)
+	}
+	if !owned {
+		return fmt.Errorf("%w: it was released", store.ErrLeaseLost)
 	}
 	return fmt.Errorf("%w: it is at %d, not %d", store.ErrCheckpointMoved, position, cm.Expected)
 }
@@ -164,7 +168,7 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, cm.Generation, q.Key, string(q.State)
 func (s *Store) SetCondition(ctx context.Context, generation, epoch int64, cond store.Condition) error {
 	err := s.write(ctx, func(c *conn) error {
 		res, err := c.exec(`UPDATE generations SET condition = ?, reason = ?, condition_since = coalesce(?, `+now+`)
-WHERE id = ? AND epoch = ?`, string(cond.State), cond.Reason, micros(cond.Since), generation, epoch)
+WHERE id = ? AND epoch = ? AND owner IS NOT NULL`, string(cond.State), cond.Reason, micros(cond.Since), generation, epoch)
 		if err != nil {
 			return err
 		}

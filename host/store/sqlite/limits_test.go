@@ -87,7 +87,11 @@ func TestDiskFull(t *testing.T) {
 	if !errors.Is(res[2].Err, store.ErrInvalid) {
 		t.Errorf("an invalid request on a full disk: %v", res[2].Err)
 	}
-	commit := store.Commit{Generation: g.ID, Position: 1, Documents: []event.DocumentWrite{{Collection: "c", Key: "k", Data: []byte(`"` + string(bytes.Repeat([]byte("x"), 1<<20)) + `"`)}}}
+	lease, err := s.Acquire(t.Context(), g.ID, "host")
+	if err != nil {
+		t.Fatal(err)
+	}
+	commit := store.Commit{Generation: g.ID, Epoch: lease.Epoch, Position: 1, Documents: []event.DocumentWrite{{Collection: "c", Key: "k", Data: []byte(`"` + string(bytes.Repeat([]byte("x"), 1<<20)) + `"`)}}}
 	setMaxPages(t, s, "1") // the first failure closed the connection
 	full("commit", s.Commit(t.Context(), commit))
 

@@ -84,7 +84,11 @@ func TestAdHocSQL(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = s.Commit(t.Context(), store.Commit{Generation: g.ID, Position: 2, Digest: "d",
+	lease, err := s.Acquire(t.Context(), g.ID, "host")
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = s.Commit(t.Context(), store.Commit{Generation: g.ID, Epoch: lease.Epoch, Position: 2, Digest: "d",
 		Documents: []event.DocumentWrite{{Collection: "balance", Key: "a", Data: []byte(`{"sum":42}`), Position: 2}}})
 	if err != nil {
 		t.Fatal(err)

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -89,13 +90,29 @@ func (t *tail) span(ctx context.Context, c *conn, head event.Position, limit int
 	if markID != t.markID && markID != "" {
 		return nil, false, fmt.Errorf("%w: position %d was event %q and is now %q: restore the newer database", store.ErrLogWentBack, t.mark, t.markID, markID)
 	}
-	err = c.query(ctx, func(r row) error { events = append(events, r.event()); return nil },
+	bytes := 0
+	err = c.query(ctx, func(r row) error {
+		e := r.event()
+		if bytes += e.Size(); bytes > mostBytes {
+			return errTooMuch
+		}
+		events = append(events, e)
+		return nil
+	},
 		"SELECT "+eventColumns+" FROM events WHERE position > ? AND position <= ? ORDER BY position LIMIT ?", int64(t.mark), int64(head), int64(limit)+1)
+	if errors.Is(err, errTooMuch) {
+		return nil, false, nil
+	}
 	if err != nil || len(events) > limit {
 		return nil, false, err
 	}
 	return events, true, nil
 }
+
+// mostBytes bounds what one Poll reads.
+const mostBytes = 16 << 20
+
+var errTooMuch = errors.New("more than a poll carries")
 
 func idAt(c *conn, p event.Position) (id string, err error) {
 	_, err = c.one(func(r row) { id = r.text(0) }, "SELECT id FROM events WHERE position = ?", int64(p))

@@ -94,7 +94,7 @@ func (d *demo) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.say("compiled in %s; later starts find them in the cache", time.Since(began).Round(time.Millisecond))
+	d.say("compiled in %s", time.Since(began).Round(time.Millisecond))
 	hostCtx, stop := context.WithCancel(ctx)
 	done := make(chan error, 1)
 	go func() { done <- d.host.Run(hostCtx) }()
@@ -156,7 +156,7 @@ func (d *demo) prepare() (*config.Config, error) {
 		return nil, fmt.Errorf("read the Go module: %w", err)
 	}
 	var toml strings.Builder
-	fmt.Fprintf(&toml, "[host]\nname = \"demo\"\nlisten = \"127.0.0.1:0\"\n\n[store]\nurl = \"sqlite:demo.db\"\n")
+	fmt.Fprintf(&toml, "[host]\nname = \"demo\"\nlisten = \"127.0.0.1:0\"\ncache_dir = \"cache\"\n\n[store]\nurl = \"sqlite:demo.db\"\n")
 	for _, m := range modules {
 		d.languages = append(d.languages, m.language)
 		if err := os.WriteFile(filepath.Join(d.folder, m.language+".wasm"), m.wasm, 0o600); err != nil {

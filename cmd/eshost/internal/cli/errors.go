@@ -60,7 +60,7 @@ func codeOf(err error) int {
 		return f.code
 	case errors.Is(err, context.Canceled):
 		return exitInterrupted
-	case errors.As(err, &bad), errors.Is(err, host.ErrModule), errors.Is(err, host.ErrStart), errors.Is(err, store.ErrSchema), errors.Is(err, store.ErrInvalid):
+	case errors.As(err, &bad), errors.Is(err, host.ErrModule), errors.Is(err, host.ErrStart), errors.Is(err, host.ErrCacheDir), errors.Is(err, store.ErrSchema), errors.Is(err, store.ErrInvalid):
 		return exitInput
 	case errors.Is(err, store.ErrUnavailable), errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
 		return exitMissing
