@@ -15,6 +15,10 @@ var (
 	// ErrSchema is returned when the database answers but is not one this binary can use: another
 	// application's, or one that a newer eshost has migrated.
 	ErrSchema = errors.New("unusable schema")
+	// ErrNoSchema is returned to who may not migrate when the database has no eshost tables.
+	ErrNoSchema = errors.New("no eshost tables")
+	// ErrOldSchema is returned to who may not migrate when an older eshost made the tables.
+	ErrOldSchema = errors.New("older schema")
 )
 
 // Errors of appending.

@@ -2,10 +2,12 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"eshost/host/store"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -38,7 +40,7 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{target: t, schema: o.Schema, events: o.Events}
-	if err := s.prepare(ctx); err != nil {
+	if err := s.prepare(ctx, o.NoMigrate); err != nil {
 		return nil, err
 	}
 	for _, p := range []struct {
@@ -54,8 +56,36 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	return s, nil
 }
 
+// upToDate looks at the schema as migrate does, and fails where there is something to do.
+func upToDate(ctx context.Context, conn *pgx.Conn, schema string) error {
+	known, err := migrations()
+	if err != nil {
+		return err
+	}
+	applied, err := appliedVersion(ctx, conn, schema)
+	if errors.Is(err, store.ErrSchema) { // or half of a migration that ended during the look
+		applied, err = appliedVersion(ctx, conn, schema)
+	}
+	if err != nil {
+		return err
+	}
+	return needsNothing(schema, applied, known[len(known)-1].version)
+}
+
+func needsNothing(schema string, applied, newest int) error {
+	switch {
+	case applied == 0:
+		return fmt.Errorf("%w: schema %q has none", store.ErrNoSchema, schema)
+	case applied < newest:
+		return fmt.Errorf("%w: schema %q is at version %d and this eshost needs version %d", store.ErrOldSchema, schema, applied, newest)
+	case applied > newest:
+		return tooNew(schema, applied, newest)
+	}
+	return nil
+}
+
 // prepare does on one connection all that must be right before the first statement.
-func (s *Store) prepare(ctx context.Context) error {
+func (s *Store) prepare(ctx context.Context, noMigrate bool) error {
 	conn, err := s.target.connect(ctx, fresh)
 	if err != nil {
 		return err
@@ -64,7 +94,11 @@ func (s *Store) prepare(ctx context.Context) error {
 	if s.serverName, err = checkServer(ctx, conn); err != nil {
 		return err
 	}
-	if err := migrate(ctx, conn, s.schema); err != nil {
+	bringUp := migrate
+	if noMigrate {
+		bringUp = upToDate
+	}
+	if err := bringUp(ctx, conn, s.schema); err != nil {
 		return err
 	}
 	log, err := checkTables(ctx, conn, s.schema, s.events)

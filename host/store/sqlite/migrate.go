@@ -57,6 +57,9 @@ func (s *Store) migrate(ctx context.Context, c *conn) error {
 	if err != nil {
 		return err
 	}
+	if s.opts.NoMigrate {
+		return s.upToDate(current, len(all))
+	}
 	if err := s.await(ctx, func() error { return useWAL(c) }); err != nil {
 		return err
 	}
@@ -79,6 +82,16 @@ func (s *Store) migrate(ctx context.Context, c *conn) error {
 		return c.script(fmt.Sprintf("PRAGMA application_id = %d", applicationID))
 	})
 	return err
+}
+
+func (s *Store) upToDate(current, newest int) error {
+	switch {
+	case current == 0:
+		return fmt.Errorf("%w: %s is empty", store.ErrNoSchema, s.file)
+	case current < newest:
+		return fmt.Errorf("%w: %s is at version %d and this eshost needs version %d", store.ErrOldSchema, s.file, current, newest)
+	}
+	return nil
 }
 
 // schemaVersion is 0 for an empty database. It fails for one that is not ours or is too new.

@@ -24,6 +24,9 @@ type Options struct {
 	// MustExist makes Open fail with store.ErrUnavailable where there is no file yet. Defaults to
 	// false: a new database is made, readable and writable for this user only.
 	MustExist bool
+	// NoMigrate makes Open leave the file as it is, and fail with store.ErrNoSchema or
+	// store.ErrOldSchema where that is not enough. Defaults to false.
+	NoMigrate bool
 	// LockTimeout is how long a change waits for other processes that write to the file, within its
 	// context. Defaults to 10s.
 	LockTimeout time.Duration

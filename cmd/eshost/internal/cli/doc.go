@@ -11,8 +11,8 @@
 //	0    done
 //	1    failed: a conflict with what is stored, a paused plugin, a timeout, no such document, a lost connection
 //	2    wrong use or wrong input: a flag, a name, a line, hosts.toml, a module the host refuses, another
-//	     application's database or one that a newer eshost has migrated
-//	3    something it needs is missing: a file, a permission, a database that answers
+//	     application's database, one that a newer eshost has migrated, or one to read that needs migrating
+//	3    something it needs is missing: a file, a permission, a database that answers, tables to read
 //	130  interrupted
 //
 // Only codeOf decides which.

@@ -35,7 +35,8 @@ type target struct {
 	conf *config.Config
 }
 
-// openStore opens the database that --store or hosts.toml names. Only append makes one that is not there.
+// openStore opens the database that --store or hosts.toml names. Only append makes or migrates one: who
+// only reads changes nothing.
 func (a *app) openStore(ctx context.Context, create bool) (*target, error) {
 	storeURL, conf, err := a.locateStore()
 	if err != nil {
@@ -46,8 +47,17 @@ func (a *app) openStore(ctx context.Context, create bool) (*target, error) {
 			return nil, missing("eshost append or eshost run makes it", "there is no database %s", file)
 		}
 	}
-	s, err := host.OpenStore(ctx, storeURL, "cli")
-	if err != nil {
+	open := host.OpenExistingStore
+	if create {
+		open = host.OpenStore
+	}
+	s, err := open(ctx, storeURL, "cli")
+	switch {
+	case errors.Is(err, store.ErrNoSchema):
+		return nil, missing("", "%w", err)
+	case errors.Is(err, store.ErrOldSchema):
+		return nil, badInput("", "%w", err)
+	case err != nil:
 		return nil, err
 	}
 	return &target{s, conf}, nil

@@ -74,14 +74,18 @@ func TestStoreRefusals(t *testing.T) {
 	if _, err := conn.Exec(t.Context(), `INSERT INTO eshost.migrations (version, name) VALUES (9999, 'from the future')`); err != nil {
 		t.Fatal(err)
 	}
+	readers := []string{"events", "status", "read a b", "wait a --position 1"}
+	writers := append([]string{"append -"}, readers...)
 	for name, test := range map[string]struct {
-		url  string
-		code int
+		url      string
+		code     int
+		commands []string
 	}{
-		"no server":     {"postgres://app:secret@127.0.0.1:1/bank", exitMissing},
-		"newer version": {newer, exitInput},
+		"no server":     {"postgres://app:secret@127.0.0.1:1/bank", exitMissing, writers},
+		"newer version": {newer, exitInput, writers},
+		"no tables":     {pgtest.Database(t), exitMissing, readers},
 	} {
-		for _, command := range []string{"append -", "events", "status", "read a b", "wait a --position 1"} {
+		for _, command := range test.commands {
 			var out, stderr bytes.Buffer
 			code := Main(t.Context(), append(strings.Fields(command), "--store="+test.url), strings.NewReader(""), &out, &stderr)
 			if code != test.code || out.Len() > 0 || strings.Contains(stderr.String(), "secret") ||
