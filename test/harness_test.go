@@ -131,7 +131,7 @@ func newProject(t *testing.T, storeURL, hostName string, plugins ...plugin) *pro
 	p := &project{t: t, dir: t.TempDir()}
 	var toml strings.Builder
 	fmt.Fprintf(&toml, "[host]\nname = %q\nlisten = \"127.0.0.1:0\"\ncache_dir = %q\n\n[store]\nurl = %q\n",
-		hostName, filepath.Join(built.dir, "cache"), storeURL)
+		hostName, cacheDir(), storeURL)
 	for _, pl := range plugins {
 		fmt.Fprintf(&toml, "\n[plugins.%s]\nmodule = %q\n%s\n", pl.name, pl.module, pl.more)
 	}

@@ -35,21 +35,20 @@ var built struct {
 }
 
 // build returns the path of a file that is made once a process, however many tests want it.
-func build(t *testing.T, name string, command func(out string) *exec.Cmd) string {
+func build(t *testing.T, name string, make func(out string) error) string {
 	t.Helper()
 	built.mu.Lock()
 	once, ok := built.made[name]
 	if !ok {
 		once = sync.OnceValues(func() (string, error) {
 			path := filepath.Join(built.dir, name)
-			cmd := command(path)
-			if out, err := cmd.CombinedOutput(); err != nil {
-				return "", fmt.Errorf("build %s: %w\n%s", name, err, out)
+			if err := make(path); err != nil {
+				return "", fmt.Errorf("build %s: %w", name, err)
 			}
 			return path, nil
 		})
 		if built.made == nil {
-			built.made = make(map[string]func() (string, error))
+			built.made = map[string]func() (string, error){}
 		}
 		built.made[name] = once
 	}
@@ -64,24 +63,32 @@ func build(t *testing.T, name string, command func(out string) *exec.Cmd) string
 // eshost is the real binary, built as users get it.
 func eshost(t *testing.T) string {
 	t.Helper()
-	return build(t, "eshost", func(out string) *exec.Cmd {
-		cmd := exec.Command("go", "build", "-trimpath", "-o", out, "./cmd/eshost")
-		cmd.Dir = root
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-		return cmd
+	return build(t, "eshost", func(out string) error {
+		return goBuild(root, []string{"CGO_ENABLED=0"}, "-o", out, "./cmd/eshost")
 	})
 }
 
 // goGuest is a module of test/guests, or of the examples, written in Go.
 func goGuest(t *testing.T, name, folder string) string {
 	t.Helper()
-	return build(t, name+".wasm", func(out string) *exec.Cmd {
-		cmd := exec.Command("go", "build", "-buildmode=c-shared", "-trimpath", "-buildvcs=false", "-ldflags=-w", "-o", out, ".")
-		cmd.Dir = folder
-		cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0", "GOWORK=off", "GOFLAGS=")
-		return cmd
+	return build(t, name+".wasm", func(out string) error {
+		env := []string{"GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0", "GOWORK=off", "GOFLAGS="}
+		return goBuild(folder, env, "-buildmode=c-shared", "-buildvcs=false", "-ldflags=-w", "-o", out, ".")
 	})
 }
+
+func goBuild(folder string, env []string, args ...string) error {
+	cmd := exec.Command("go", append([]string{"build", "-trimpath"}, args...)...)
+	cmd.Dir = folder
+	cmd.Env = append(os.Environ(), env...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%w\n%s", err, out)
+	}
+	return nil
+}
+
+// cacheDir is where all hosts of the tests keep compiled modules.
+func cacheDir() string { return filepath.Join(built.dir, "cache") }
 
 const (
 	root     = ".." // of the repository
@@ -105,4 +112,16 @@ func balancesModule(t *testing.T, language string) string {
 func journalModule(t *testing.T) string {
 	t.Helper()
 	return goGuest(t, "journal", filepath.Join("guests", "journal"))
+}
+
+// mixedModule is test/guests/mixed: it does everything a plugin can do, and fails in every way one can fail.
+func mixedModule(t *testing.T) string {
+	t.Helper()
+	return build(t, "mixed.wasm", func(out string) error {
+		cmd := exec.Command(filepath.Join(root, "sdk", "rust", "build.sh"), filepath.Join("guests", "mixed"), out)
+		if said, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("%w\n%s", err, said)
+		}
+		return nil
+	})
 }
