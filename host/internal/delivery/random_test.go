@@ -16,7 +16,7 @@ import (
 
 var (
 	seedFlag  = flag.Uint64("seed", 0, "run only this seed of the random test")
-	seedsFlag = flag.Int("seeds", 150, "how many seeds the random test runs")
+	seedsFlag = flag.Int("seeds", 100, "how many seeds the random test runs")
 )
 
 // TestRandom lets runners with random options live and die on a store where anything may fail, and
@@ -73,7 +73,7 @@ func newScenario(t testing.TB, seed uint64) *scenario {
 		scans:   pick(r, 0, 0, 0.02, 0.2),
 		emits:   pick(r, 0, 0.1),
 		refused: pick(r, 0, 0, 0.3),
-		peeks:   pick(r, 0, 0, 0.01), failingPeeks: pick(r, 0, 0.5),
+		peeks:   pick(r, 0, 0, 0.02, 0.3), failingPeeks: pick(r, 0, 0.5),
 	}
 	sc.log.types["typed"] = "of another kind"
 	if r.IntN(2) == 0 {

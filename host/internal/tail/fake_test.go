@@ -120,8 +120,14 @@ func (t *fakeTail) Poll(ctx context.Context, limit int) (store.TailState, error)
 	l.polls = append(l.polls, time.Now())
 	if takes := l.takes; takes > 0 {
 		l.mu.Unlock()
-		time.Sleep(takes)
+		select {
+		case <-time.After(takes):
+		case <-ctx.Done():
+		}
 		l.mu.Lock()
+	}
+	if ctx.Err() != nil {
+		return store.TailState{}, ctx.Err()
 	}
 	if l.err != nil {
 		return store.TailState{}, l.err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -149,6 +150,32 @@ func TestBackoffAndRecovery(t *testing.T) {
 		time.Sleep(20 * time.Millisecond)
 		if polls := l.pollCount() - before; polls < 3 {
 			t.Errorf("%d polls in the 20 ms after recovery: it still backs off", polls)
+		}
+	})
+}
+
+// TestPollThatHangs has a store that does not answer: the tail says so, and looks again.
+func TestPollThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &fakeLog{}
+		l.append("A")
+		tail := running(t, l, Options{PollTimeout: 10 * time.Second})
+		time.Sleep(time.Second)
+		synctest.Wait()
+		polled := tail.Status().Polled
+		if time.Since(polled) > 100*time.Millisecond {
+			t.Errorf("the last poll was at %v", polled)
+		}
+		l.set(func() { l.takes = time.Hour })
+		time.Sleep(15 * time.Second)
+		if s := tail.Status(); !errors.Is(s.Err, context.DeadlineExceeded) || !strings.Contains(s.Err.Error(), "no answer within 10s") || time.Since(s.Polled) < 14*time.Second {
+			t.Errorf("the status is %+v", s)
+		}
+		l.set(func() { l.takes = 0 })
+		l.append("B")
+		time.Sleep(30 * time.Second)
+		if s := tail.Status(); s.Err != nil || s.Watermark != 2 {
+			t.Errorf("once it answers the status is %+v", s)
 		}
 	})
 }
