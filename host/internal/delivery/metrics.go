@@ -27,8 +27,8 @@ type Metrics struct {
 func NewMetrics(reg prometheus.Registerer) *Metrics {
 	plugin := []string{"plugin"}
 	m := &Metrics{
-		handled:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "eshost_events_handled_total", Help: "Events whose handler ran, failed ones included."}, plugin),
-		failed:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "eshost_events_failed_total", Help: "Failed attempts to handle an event."}, []string{"plugin", "kind"}),
+		handled:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "eshost_events_handled_total", Help: "Events whose handler ran and that are committed, failed ones included."}, plugin),
+		failed:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "eshost_events_failed_total", Help: "Failed attempts to handle an event, those of batches that were not committed included."}, []string{"plugin", "kind"}),
 		retried:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "eshost_sequence_retries_total", Help: "Attempts to go on with a failed sequence."}, plugin),
 		conflicts: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "eshost_lane_conflicts_total", Help: "Batches that ran again in one lane because lanes touched the same documents."}, plugin),
 		batch:     prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "eshost_batch_events", Help: "Events in a batch.", Buckets: prometheus.ExponentialBuckets(1, 4, 9)}, plugin),

@@ -10,9 +10,9 @@ import (
 
 // suspicion is how a Runner finds the event whose effects no store would keep: one that emits to a
 // stream of another type or what an earlier module has emitted differently, or that writes a document
-// which a constraint somebody added forbids. The store refuses the
-// whole commit; handling the batch again in ever smaller parts shows which event it is, and that one
-// failed, whatever its handler says. Other keys must not wait for it.
+// which a constraint somebody added forbids. The store refuses the whole commit; it names the event, or
+// handling the batch again in ever smaller parts shows which it is. That one failed, whatever its
+// handler says: other keys must not wait for it.
 type suspicion struct {
 	// refused are the events found, by position, until their failure is on record.
 	refused map[event.Position]*event.Failure

@@ -34,8 +34,8 @@ type Status struct {
 	// Position is the checkpoint as last committed by this runner, 0 before its first session.
 	Position event.Position
 	Epoch    int64
-	Handled  uint64 // events whose handler ran, since the start of the runner
-	Failed   uint64 // failed attempts
+	Handled  uint64 // events whose handler ran and that are committed, failed ones included, since the start of the runner
+	Failed   uint64 // of these
 	Retrying int    // sequences
 	Parked   int    // sequences
 	Waiting  int    // events in both
@@ -106,11 +106,13 @@ func (r *Runner) setState(state RunnerState, reason string) {
 // gives the lease back.
 func (r *Runner) Run(ctx context.Context) {
 	defer r.setState(Stopped, "the host stopped it")
-	work, release := r.workContext(ctx)
-	defer release()
+	work, end := r.workContext(ctx)
+	defer end()
+	var last *session
 	for failures := 0; ctx.Err() == nil; {
 		s, err := r.open(ctx)
 		if err == nil {
+			last = s
 			err = s.run(ctx, work)
 			if s.committed > 0 {
 				failures = 0
@@ -127,10 +129,13 @@ func (r *Runner) Run(ctx context.Context) {
 		failures, pause = r.judge(err, failures)
 		r.rest(ctx, pause)
 	}
+	if last != nil && last.keepLease {
+		last.release(work)
+	}
 }
 
 // workContext outlives ctx by the grace period, so that work in flight can end well.
-func (r *Runner) workContext(ctx context.Context) (work context.Context, release func()) {
+func (r *Runner) workContext(ctx context.Context) (work context.Context, end func()) {
 	work, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	done := make(chan struct{})
 	go func() {

@@ -161,6 +161,19 @@ func TestTroubleBacksOffAndRecovers(t *testing.T) {
 	}
 }
 
+func TestStopWhileBackingOff(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.failCalls("Commit")
+		w.append("a")
+		_, stop := w.start(handler(noting), Options{})
+		rest(time.Minute)
+		stop()
+		if w.store.owner != "" {
+			t.Errorf("the lease is still held by %q", w.store.owner)
+		}
+	})
+}
+
 func TestFeedTroubleBacksOff(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		feed := &fakeFeed{log: w.log, fault: func(string) fault { return fault{kind: failsBefore} }}
