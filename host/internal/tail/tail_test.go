@@ -93,6 +93,7 @@ func TestWake(t *testing.T) {
 		l.append("A")
 		tail.Wake()
 		time.Sleep(2 * time.Millisecond)
+		synctest.Wait() // the poll is due at this very moment
 		if polls := l.pollCount() - before; polls < 5 || polls > 7 {
 			t.Errorf("%d polls in 12 ms of wake-ups", polls)
 		}
