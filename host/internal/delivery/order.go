@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -23,19 +24,20 @@ func ByAll(*event.Event) string { return "all" }
 // are ordered by stream.
 func ByMetadata(name string) Order {
 	return func(e *event.Event) string {
-		var fields map[string]json.RawMessage
-		if json.Unmarshal(e.Metadata, &fields) != nil {
+		raw := topLevel(e.Metadata, name)
+		if raw == nil || string(raw) == "null" {
 			return e.Stream
 		}
-		raw, ok := fields[name]
-		if !ok || string(raw) == "null" {
-			return e.Stream
+		text := string(raw)
+		if raw[0] == '"' {
+			var unquoted string
+			if bytes.IndexByte(raw, '\\') < 0 {
+				text = text[1 : len(text)-1]
+			} else if json.Unmarshal(raw, &unquoted) == nil && !strings.ContainsRune(unquoted, 0) {
+				text = unquoted
+			}
 		}
-		var text string
-		if json.Unmarshal(raw, &text) != nil || strings.ContainsRune(text, 0) {
-			text = string(raw)
-		}
-		return boundedKey(text)
+		return boundedKey(strings.ToValidUTF8(text, "\uFFFD"))
 	}
 }
 
