@@ -26,7 +26,8 @@ import (
 type Options struct {
 	// Logger gets everything the host and its plugins log. Defaults to a silent one.
 	Logger *slog.Logger
-	// Ready, if set, is called once when everything has been started, with the listener's address or "".
+	// Ready, if set, is called once when everything has been started and the log could be read, with
+	// the listener's address or "".
 	Ready func(listen string)
 	// Committed, if set, is called after each commit of a plugin's with its new checkpoint. It must not block.
 	Committed func(plugin string, position event.Position)
@@ -146,14 +147,22 @@ func (h *Host) runParts(ctx context.Context, floor event.Position, listener net.
 		address = listener.Addr().String()
 		g.Go(func() error { return admin.Serve(ctx, listener, h.admin()) })
 	}
-	if h.o.Ready != nil {
-		h.o.Ready(address)
-	}
+	g.Go(func() error { h.tellReady(ctx, address); return nil })
 	err := g.Wait()
 	if errors.Is(err, context.Canceled) {
 		return nil
 	}
 	return err
+}
+
+// tellReady waits for the first look at the log: a host that refuses to go on with it was never ready.
+func (h *Host) tellReady(ctx context.Context, listen string) {
+	if h.o.Ready == nil {
+		return
+	}
+	if _, err := h.tail.Wait(ctx, func(tail.Status) bool { return true }); err == nil {
+		h.o.Ready(listen)
+	}
 }
 
 // floor is the highest position known to be final: no checkpoint was ever moved beyond the watermark.
