@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -74,6 +75,35 @@ func TestGreedyReader(t *testing.T) {
 		w.reaches(40)
 		if st := r.Status(); st.State != Running || st.Failed > 0 {
 			t.Errorf("the status is %+v", st)
+		}
+	})
+}
+
+// TestLanesFitTheirBounds reads more than lanes may keep: the batches become small enough for lanes, and
+// events are not handled twice for ever.
+func TestLanesFitTheirBounds(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		const events = 3000
+		var calls atomic.Int64
+		for i := range events {
+			id := fmt.Sprint("s", i)
+			w.store.docs["c\x00"+id] = event.DocumentWrite{Collection: "c", Key: id, Data: make([]byte, 10_000)}
+			w.append(id)
+		}
+		h := handler(func(ctx context.Context, e *event.Event, _ int, fx Effects) error {
+			calls.Add(1)
+			time.Sleep(time.Millisecond)
+			_, _, err := fx.Get(ctx, []byte("c"), []byte(e.Stream))
+			return err
+		})
+		began := time.Now()
+		w.start(h, Options{Lanes: 4, LaneWork: 1, MaxBatchBytes: 1 << 20, CacheBytes: 4 << 20})
+		w.reaches(events)
+		if n := calls.Load(); n > events*5/4 {
+			t.Errorf("%d events were handled %d times", events, n)
+		}
+		if d := time.Since(began); d > 2*time.Second {
+			t.Errorf("%d events of 1 ms took %v in 4 lanes", events, d)
 		}
 	})
 }

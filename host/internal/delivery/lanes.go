@@ -34,6 +34,7 @@ type lanes struct {
 	habit habits
 
 	perEvent time.Duration // recent handling time of one event
+	crowded  int           // bytes an event kept in lanes that were full in this batch, 0 if none was
 	// After a conflict the next serial batches are not split; their number doubles with each conflict
 	// in a row.
 	serial, penalty int
@@ -60,6 +61,7 @@ func (ls *lanes) close(ctx context.Context) {
 func (ls *lanes) run(ctx context.Context, tasks []task, b bounds) (*outcome, error) {
 	began := time.Now()
 	n := ls.wanted(len(tasks))
+	ls.crowded = 0
 	var out *outcome
 	if n > 1 {
 		var err error
@@ -73,6 +75,7 @@ func (ls *lanes) run(ctx context.Context, tasks []task, b bounds) (*outcome, err
 		if out, err = ls.alone(ctx, tasks, 1, b); err != nil {
 			return nil, err
 		}
+		out.size = max(out.size, ls.crowded*out.done) // so that the next batch fits into lanes
 	}
 	if out.handled > 0 {
 		each := time.Since(began) * time.Duration(n) / time.Duration(out.handled)
@@ -123,6 +126,8 @@ func (ls *lanes) split(ctx context.Context, tasks []task, n int, b bounds) (*out
 	err := g.Wait()
 	switch {
 	case errors.Is(err, errFull):
+		full := slices.MaxFunc(ls.all[:n], func(a, b *lane) int { return cmp.Compare(a.size, b.size) })
+		ls.crowded = full.size / max(full.done, 1)
 		return nil, nil
 	case err != nil:
 		return nil, err

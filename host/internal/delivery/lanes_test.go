@@ -182,7 +182,7 @@ func TestScan(t *testing.T) {
 				}
 				return change(fx, 2, 7, "lane")
 			case "bad":
-				if err := change(fx, 0, 1, "failed"); err != nil {
+				if err := change(fx, 1, 3, "failed"); err != nil {
 					return err
 				}
 				return failing(event.FailReject)

@@ -63,7 +63,7 @@ func (m *model) follow(c *applied, w *way) {
 	if c.Expected != m.position {
 		m.t.Fatalf("commit %d to %d begins elsewhere than the last one ended, %d", c.Expected, c.Position, m.position)
 	}
-	want := newChanges()
+	want, waiting := newChanges(), m.waiting()
 	switch {
 	case c.Position == c.Expected && len(c.Queue) > 0:
 		m.rekey(c, w, want)
@@ -71,9 +71,19 @@ func (m *model) follow(c *applied, w *way) {
 		m.retry(c, w, want)
 	default:
 		m.batch(c, w, want)
+		if waiting >= w.MaxParked || m.waiting() > w.MaxParked {
+			m.t.Errorf("commit %d to %d: %d events waited and now %d, %d may", c.Expected, c.Position, waiting, m.waiting(), w.MaxParked)
+		}
 	}
 	m.position = c.Position
 	m.compare(c, want)
+}
+
+func (m *model) waiting() (n int) {
+	for _, q := range m.sequences {
+		n += len(q.queue)
+	}
+	return n
 }
 
 func (m *model) batch(c *applied, w *way, want *changes) {
