@@ -29,7 +29,11 @@ export function writeDecimal(size: u64, at: usize): usize {
   const end = at + digits;
   let p = end;
   for (; size > u32.MAX_VALUE; size /= 10) store<u8>(--p, 0x30 + (size % 10));
-  for (let rest = <u32>size; p > at; rest /= 10) store<u8>(--p, 0x30 + (rest % 10));
+  while (p > at) {
+    const tenth = (size * 0xcccccccd) >> 35; // size / 10 for 32 bits, without a division
+    store<u8>(--p, 0x30 + (size - tenth * 10));
+    size = tenth;
+  }
   return end;
 }
 

@@ -3,10 +3,10 @@ import * as node from "./jsonnode";
 import * as utf8 from "./utf8";
 import { Bytes, view } from "./bytes";
 import { parseF64 } from "./float";
-import { JsonBuffer } from "./jsonbuffer";
-import { unescape } from "./jsontext";
-import { complaint } from "./jsonparse";
 import { decimal, isI64, parseI64 } from "./integer";
+import { JsonBuffer } from "./jsonbuffer";
+import { complaint } from "./jsonparse";
+import { unescape } from "./jsontext";
 
 /**
  * One value of a JSON text.
@@ -96,20 +96,7 @@ export class Json {
   get(key: string): Json {
     const kind = this.kind;
     if (kind == node.INVALID) return this;
-    let found: usize = 0;
-    if (kind == node.OBJECT) {
-      const length = key.length;
-      let child = changetype<usize>(this) + node.CONTAINER;
-      for (let left = load<i32>(changetype<usize>(this), node.COUNT); left; left--) {
-        const member = changetype<Json>(child);
-        const same =
-          member.meta & node.ODD_NAME
-            ? unescape(member.name, member.nameEnd) == key
-            : <i32>(member.nameEnd - member.name) == length && utf8.equalsAscii(key, member.name);
-        if (same) found = child;
-        child += member.size;
-      }
-    }
+    const found = kind == node.OBJECT ? this.member(key) : 0;
     return found ? changetype<Json>(found) : missing(key);
   }
 
@@ -195,6 +182,23 @@ export class Json {
   writeTo(text: JsonBuffer): void {
     if (this.kind == node.STRING && this.meta & node.ESCAPED) text.string(this.string());
     else text.bytes(this.toBytes());
+  }
+
+  /** The address of the last member with this name, or 0. */
+  private member(key: string): usize {
+    const length = <usize>key.length;
+    let child = changetype<usize>(this) + node.CONTAINER;
+    let found: usize = 0;
+    for (let left = load<i32>(changetype<usize>(this), node.COUNT); left; left--) {
+      const member = changetype<Json>(child);
+      if (member.meta & node.ODD_NAME) {
+        if (member.key == key) found = child;
+      } else if (member.nameEnd - member.name == length && utf8.equalsAscii(key, member.name)) {
+        found = child;
+      }
+      child += member.size;
+    }
+    return found;
   }
 
   private get absent(): bool {

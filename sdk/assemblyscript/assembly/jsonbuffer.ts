@@ -38,12 +38,20 @@ export class JsonBuffer {
 
   /** The comma before every element but the first. */
   comma(): void {
-    if (this.to > this.from + 1) this.byte(0x2c);
+    if (this.to == this.from + 1) return;
+    store<u8>(this.reserve(1), 0x2c);
+    this.to++;
   }
 
-  byte(byte: u32): void {
-    store<u8>(this.reserve(1), byte);
-    this.to++;
+  /** The name of a member, with the comma before and the colon after it. */
+  name(name: string): void {
+    let out = this.reserve(<usize>name.length * 6 + 4);
+    if (out != this.from + 1) store<u8>(out++, 0x2c);
+    store<u8>(out++, 0x22);
+    const units = changetype<usize>(name);
+    out = escapeTo(units, units + ((<usize>name.length) << 1), out);
+    store<u16>(out, 0x3a22); // ":
+    this.to = out + 2;
   }
 
   /** A value of any type that JSON has a form for. */
@@ -76,34 +84,18 @@ export class JsonBuffer {
 
   /** A string in quotes. Only what JSON demands is escaped. */
   string(text: string): void {
-    this.byte(0x22);
     let p = changetype<usize>(text);
     const end = p + ((<usize>text.length) << 1);
+    store<u8>(this.reserve(1), 0x22);
+    this.to++;
     // Room is made piece by piece, as a code unit can become six bytes but hardly ever does.
-    while (p < end) p = this.piece(p, min(end, p + PIECE), end);
-    this.byte(0x22);
-  }
-
-  /** Writes UTF-16 up to `stop`, or one code unit further when that ends a pair, and returns where the next piece begins. */
-  private piece(p: usize, stop: usize, end: usize): usize {
-    let out = this.reserve((stop - p) * 3);
-    while (p < stop) {
-      const unit = <u32>load<u16>(p);
-      p += 2;
-      if (unit < 0x80) {
-        if (unit >= 0x20 && unit != 0x22 && unit != 0x5c) store<u8>(out++, unit);
-        else out = escape(unit, out);
-      } else if ((unit & 0xf800) != 0xd800) {
-        out = utf8.encodeCode(unit, out);
-      } else {
-        const low = p < end ? <u32>load<u16>(p) : 0;
-        const isPair = unit < 0xdc00 && (low & 0xfc00) == 0xdc00;
-        if (isPair) p += 2;
-        out = utf8.encodeCode(isPair ? 0x10000 + ((unit & 0x3ff) << 10) + (low & 0x3ff) : 0xfffd, out);
-      }
-    }
-    this.to = out;
-    return p;
+    do {
+      let stop = min(end, p + PIECE);
+      if (stop < end && (load<u16>(stop - 2) & 0xfc00) == 0xd800) stop += 2; // not between the halves of a pair
+      this.to = escapeTo(p, stop, this.reserve((stop - p) * 3 + 1));
+      p = stop;
+    } while (p < end);
+    store<u8>(this.to++, 0x22);
   }
 
   private integer(size: u64, negative: bool): void {
@@ -134,6 +126,23 @@ export class JsonBuffer {
     }
     return this.to;
   }
+}
+
+/** Writes UTF-16 as the text of a JSON string, at most six bytes a code unit, and returns the end. */
+function escapeTo(p: usize, end: usize, out: usize): usize {
+  while (p < end) {
+    const unit = <u32>load<u16>(p);
+    if (unit < 0x80) {
+      if (unit >= 0x20 && unit != 0x22 && unit != 0x5c) store<u8>(out++, unit);
+      else out = escape(unit, out);
+      p += 2;
+    } else {
+      const code = utf8.codeAt(p, end);
+      out = utf8.encodeCode(code, out);
+      p += code < 0x10000 ? 2 : 4;
+    }
+  }
+  return out;
 }
 
 /** Writes the escape of a quote, a backslash or a control character and returns its end. */

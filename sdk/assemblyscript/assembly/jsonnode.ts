@@ -51,9 +51,10 @@ export function write(at: usize, meta: u32, from: usize, to: usize, name: usize,
   store<usize>(at, nameEnd, 20);
 }
 
-/** Makes a written node one with `count` children, which lie between CONTAINER and `end`. */
-export function contain(at: usize, count: i32, end: usize): void {
-  store<usize>(at, end - at, 12);
+/** Ends the node of an object or array, whose text ends at `to` and whose `count` children lie between CONTAINER and `next`. */
+export function contain(at: usize, to: usize, count: i32, next: usize): void {
+  store<usize>(at, to, 4);
+  store<usize>(at, next - at, 12);
   store<i32>(at, count, COUNT);
   store<i32>(at, 0, SEEN_INDEX);
   store<usize>(at, at + CONTAINER, SEEN_CHILD);

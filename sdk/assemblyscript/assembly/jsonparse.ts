@@ -60,92 +60,72 @@ function mostNodes(text: usize): usize {
 function value(p: usize, name: usize, nameEnd: usize, flags: u32): usize {
   if (p == end) return bad(p);
   const byte = <u32>load<u8>(p);
-  if (byte == 0x22) {
-    const to = stringEnd(p + 1, end);
+  if (byte == 0x7b || byte == 0x5b) return container(p, name, nameEnd, flags);
+  const quote = <usize>(byte == 0x22);
+  const from = p + quote;
+  let to: usize;
+  if (quote) {
+    to = stringEnd(from, end);
     if (!to) return bad(stopped);
-    if (found & BACKSLASH) flags |= node.ESCAPED;
-    return scalar(node.STRING | flags, p + 1, to, name, nameEnd) + 1;
+    flags |= found & BACKSLASH ? node.STRING | node.ESCAPED : node.STRING;
+  } else if (byte == 0x74) {
+    flags |= node.BOOL | node.TRUE;
+    to = word(p, 0x65757274); // true
+  } else if (byte == 0x66) {
+    flags |= node.BOOL;
+    to = word(p + 1, 0x65736c61); // f-alse
+  } else if (byte == 0x6e) {
+    flags |= node.NULL;
+    to = word(p, 0x6c6c756e); // null
+  } else {
+    flags |= node.NUMBER;
+    to = number(p);
   }
-  if (byte == 0x7b) return object(p, name, nameEnd, flags);
-  if (byte == 0x5b) return array(p, name, nameEnd, flags);
-  if (byte == 0x74) return scalar(node.BOOL | node.TRUE | flags, p, word(p, 0x65757274), name, nameEnd); // true
-  if (byte == 0x66) return scalar(node.BOOL | flags, p, word(p + 1, 0x65736c61), name, nameEnd); // f-alse
-  if (byte == 0x6e) return scalar(node.NULL | flags, p, word(p, 0x6c6c756e), name, nameEnd); // null
-  return scalar(node.NUMBER | flags, p, number(p), name, nameEnd);
+  if (!to) return 0;
+  node.write(next, flags, from, to, name, nameEnd);
+  next += node.SCALAR;
+  return to + quote;
 }
 
-function object(p: usize, name: usize, nameEnd: usize, flags: u32): usize {
-  const at = open(node.OBJECT | flags, p, name, nameEnd);
-  if (!at) return 0;
-  let count = 0;
-  p = space(p + 1);
-  if (p == end || load<u8>(p) != 0x7d) {
-    for (;;) {
-      if (p == end || load<u8>(p) != 0x22) return bad(p);
-      const from = p + 1;
-      const to = stringEnd(from, end);
-      if (!to) return bad(stopped);
-      const odd = found ? node.ODD_NAME : 0;
-      p = space(to + 1);
-      if (p == end || load<u8>(p) != 0x3a) return bad(p);
-      p = value(space(p + 1), from, to, odd);
-      if (!p) return 0;
-      count++;
-      p = space(p);
-      if (p == end) return bad(p);
-      const byte = load<u8>(p);
-      if (byte == 0x7d) break;
-      if (byte != 0x2c) return bad(p);
-      p = space(p + 1);
-    }
-  }
-  return close(at, count, p);
-}
-
-function array(p: usize, name: usize, nameEnd: usize, flags: u32): usize {
-  const at = open(node.ARRAY | flags, p, name, nameEnd);
-  if (!at) return 0;
-  let count = 0;
-  p = space(p + 1);
-  if (p == end || load<u8>(p) != 0x5d) {
-    for (;;) {
-      p = value(p, 0, 0, 0);
-      if (!p) return 0;
-      count++;
-      p = space(p);
-      if (p == end) return bad(p);
-      const byte = load<u8>(p);
-      if (byte == 0x5d) break;
-      if (byte != 0x2c) return bad(p);
-      p = space(p + 1);
-    }
-  }
-  return close(at, count, p);
-}
-
-/** Begins the node of an object or array; 0 when it is one too many inside one another. */
-function open(meta: u32, p: usize, name: usize, nameEnd: usize): usize {
+/** An object or array. */
+function container(p: usize, name: usize, nameEnd: usize, flags: u32): usize {
   if (++depth > MAX_DEPTH) return bad(p, DEEP);
+  const isObject = load<u8>(p) == 0x7b;
+  const closing: u32 = isObject ? 0x7d : 0x5d;
   const at = next;
-  node.write(at, meta, p, 0, name, nameEnd);
+  node.write(at, flags | (isObject ? node.OBJECT : node.ARRAY), p, 0, name, nameEnd);
   next = at + node.CONTAINER;
-  return at;
-}
 
-/** Ends that node at its closing bracket. */
-function close(at: usize, count: i32, p: usize): usize {
+  let count = 0;
+  p = space(p + 1);
+  if (p == end || load<u8>(p) != closing) {
+    for (;;) {
+      p = isObject ? member(p) : value(p, 0, 0, 0);
+      if (!p) return 0;
+      count++;
+      p = space(p);
+      if (p == end) return bad(p);
+      const byte = load<u8>(p);
+      if (byte == closing) break;
+      if (byte != 0x2c) return bad(p);
+      p = space(p + 1);
+    }
+  }
   depth--;
-  store<usize>(at, p + 1, 4);
-  node.contain(at, count, next);
+  node.contain(at, p + 1, count, next);
   return p + 1;
 }
 
-/** Writes the node of any other value. */
-function scalar(meta: u32, from: usize, to: usize, name: usize, nameEnd: usize): usize {
-  if (!to) return 0;
-  node.write(next, meta, from, to, name, nameEnd);
-  next += node.SCALAR;
-  return to;
+/** A member of an object: a name, a colon and a value. */
+function member(p: usize): usize {
+  if (p == end || load<u8>(p) != 0x22) return bad(p);
+  const name = p + 1;
+  const nameEnd = stringEnd(name, end);
+  if (!nameEnd) return bad(stopped);
+  const flags = found ? node.ODD_NAME : 0;
+  p = space(nameEnd + 1);
+  if (p == end || load<u8>(p) != 0x3a) return bad(p);
+  return value(space(p + 1), name, nameEnd, flags);
 }
 
 /** Passes four bytes that must be `letters`. */

@@ -11,8 +11,8 @@ import { JsonBuffer } from "./jsonbuffer";
  *       .set("limits", new JsonObject().set("daily", 500)) // an object in the object
  *       .set("note", data.get("note")) // a value that was read
  *
- * Members are written in the order of the calls. Setting a name twice stops the handler. It can be used until the
- * handler returns.
+ * Members are written in the order of the calls. A name that is set twice is written twice, and readers take the last. It
+ * can be used until the handler returns.
  */
 @final
 @unmanaged
@@ -28,9 +28,7 @@ export class JsonObject {
   /** Adds a member. The value is a string, a number, a bool, null, a JsonObject, a JsonArray or a Json. */
   set<T>(name: string, value: T): this {
     const text = this.text;
-    text.comma();
-    text.string(name);
-    text.byte(0x3a);
+    text.name(name);
     text.value<T>(value);
     return this;
   }

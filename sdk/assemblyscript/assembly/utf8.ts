@@ -35,25 +35,35 @@ export function encodeTo(text: string, at: usize): usize {
   let p = changetype<usize>(text);
   const end = p + ((<usize>text.length) << 1);
   while (p < end) {
+    while (p + 8 <= end) {
+      let four = load<u64>(p);
+      if (four & 0xff80ff80ff80ff80) break;
+      four = (four | (four >> 8)) & 0x0000ffff0000ffff;
+      store<u32>(at, <u32>(four | (four >> 16)));
+      p += 8;
+      at += 4;
+    }
+    if (p == end) break;
     const unit = <u32>load<u16>(p);
-    p += 2;
     if (unit < 0x80) {
       store<u8>(at++, unit);
-      continue;
+      p += 2;
+    } else {
+      const code = codeAt(p, end);
+      at = encodeCode(code, at);
+      p += code < 0x10000 ? 2 : 4;
     }
-    let code = unit;
-    if ((unit & 0xf800) == 0xd800) {
-      const low = p < end ? <u32>load<u16>(p) : 0;
-      if (unit < 0xdc00 && (low & 0xfc00) == 0xdc00) {
-        code = 0x10000 + ((unit & 0x3ff) << 10) + (low & 0x3ff);
-        p += 2;
-      } else {
-        code = 0xfffd;
-      }
-    }
-    at = encodeCode(code, at);
   }
   return at;
+}
+
+/** The code point at an address in UTF-16; half of a surrogate pair is U+FFFD. */
+export function codeAt(p: usize, end: usize): u32 {
+  const unit = <u32>load<u16>(p);
+  if ((unit & 0xf800) != 0xd800) return unit;
+  const low = p + 2 < end ? <u32>load<u16>(p, 2) : 0;
+  if (unit >= 0xdc00 || (low & 0xfc00) != 0xdc00) return 0xfffd;
+  return 0x10000 + ((unit & 0x3ff) << 10) + (low & 0x3ff);
 }
 
 /** Writes one code point beyond ASCII as UTF-8 and returns the end. */
@@ -112,10 +122,7 @@ function isAscii(at: usize, length: i32): bool {
 function widen(at: usize, length: i32, to: usize): void {
   const end = at + length;
   while (at + 4 <= end) {
-    let four = <u64>load<u32>(at);
-    four = (four | (four << 16)) & 0x0000ffff0000ffff;
-    four = (four | (four << 8)) & 0x00ff00ff00ff00ff;
-    store<u64>(to, four);
+    store<u64>(to, widened(load<u32>(at)));
     at += 4;
     to += 8;
   }
@@ -123,6 +130,13 @@ function widen(at: usize, length: i32, to: usize): void {
     store<u16>(to, load<u8>(at++));
     to += 2;
   }
+}
+
+/** Four bytes as four code units. */
+function widened(bytes: u32): u64 {
+  let four = <u64>bytes;
+  four = (four | (four << 16)) & 0x0000ffff0000ffff;
+  return (four | (four << 8)) & 0x00ff00ff00ff00ff;
 }
 
 /** Writes UTF-8 as UTF-16, at most one code unit a byte, and returns the end. */
@@ -197,10 +211,15 @@ export function sequence(at: usize, end: usize): i32 {
   return size;
 }
 
-/** Whether a string's code units are the bytes at `at`, as many as the string is long. */
+/** Whether a string's code units are the bytes at `at`, as many as the string is long. One of the two must be ASCII. */
 export function equalsAscii(text: string, at: usize): bool {
   let p = changetype<usize>(text);
   const end = p + ((<usize>text.length) << 1);
+  while (p + 8 <= end) {
+    if (load<u64>(p) != widened(load<u32>(at))) return false;
+    p += 8;
+    at += 4;
+  }
   while (p < end) {
     if (<u32>load<u16>(p) != <u32>load<u8>(at)) return false;
     p += 2;

@@ -31,15 +31,15 @@ function moved(event: Event, sign: i64): void {
   const data = event.data.json();
   if (!data.isObject) return reject("data is not a JSON object");
   const amount = data.get("amount");
-  if (!amount.isInteger || amount.i64() <= 0) return reject("amount must be a positive integer of cents");
-  const change = sign * amount.i64();
+  const cents = amount.isInteger ? amount.i64() : 0;
+  if (cents <= 0) return reject("amount must be a positive integer of cents");
 
   const account = load(event.stream);
-  if (account === null) return save(event.stream, "", defaultCurrency(), change, 1);
+  if (account === null) return save(event.stream, "", defaultCurrency(), sign * cents, 1);
   if (!isAccount(account)) return retry("the stored document is not an account");
   const before = account.get("balance").i64();
-  const balance = before + change;
-  if (balance > before != change > 0) return reject("balance overflow");
+  const balance = before + sign * cents;
+  if (balance > before != sign > 0) return reject("balance overflow");
   save(event.stream, account.get("owner"), account.get("currency"), balance, account.get("count").i64() + 1);
 }
 
