@@ -49,7 +49,7 @@ func (s *session) handle(ctx context.Context, b event.Batch) (cut bool, err erro
 		return false, err
 	}
 	upTo := b.UpTo
-	if out.done < len(b.Events) {
+	if out.done < len(s.tasks) {
 		// The same events give the same outcome whatever the batch, so it can end anywhere.
 		upTo, cut = s.tasks[out.done-1].e.Position, true
 	}
@@ -60,19 +60,14 @@ func (s *session) handle(ctx context.Context, b event.Batch) (cut bool, err erro
 	return cut, nil
 }
 
-// take lists a batch's events with their keys. A batch that was fetched before the last one has shown
-// how slow events are may be far too large; then only its beginning.
+// take lists a batch's events with their keys.
 func (s *session) take(b event.Batch) error {
-	n := len(b.Events)
-	if most := s.limit.get(); n > 2*most {
-		n = most
-	}
 	if b.UpTo < s.position {
 		return fmt.Errorf("fetched a batch up to %d, which is behind %d", b.UpTo, s.position)
 	}
-	s.tasks = slices.Grow(s.tasks, n)
+	s.tasks = slices.Grow(s.tasks, len(b.Events))
 	at := s.position
-	for i := range b.Events[:n] {
+	for i := range b.Events {
 		e := &b.Events[i]
 		// Invariant 1: nobody else looks whether positions come in order.
 		if e.Position <= at || e.Position > b.UpTo {

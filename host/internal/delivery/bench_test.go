@@ -44,8 +44,6 @@ func benchBatch(b *testing.B, m handler, lanes, streams int) {
 	r := NewRunner(nil, nil, m, Options{Plugin: "bench", Lanes: lanes, LaneWork: 1, CacheBytes: 1 << 30})
 	s := &session{r: r, o: &r.o, cache: newCache(nil, 1, r.o.CacheBytes), seqs: newSequences(nil, &r.o, "bench", time.Now())}
 	s.cache.complete = true
-	s.limit.init(s.o)
-	s.limit.set(n)
 	s.lanes = newLanes(s.o, m, s.cache)
 	s.lanes.perEvent = 1000
 	b.ReportAllocs()

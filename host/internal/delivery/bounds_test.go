@@ -140,6 +140,35 @@ func TestSlowHandlers(t *testing.T) {
 	}
 }
 
+// TestHandlersThatBecomeSlow has large batches in lanes when each event begins to take its time.
+func TestHandlersThatBecomeSlow(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		const quick, slow = 10_000, 400
+		h := handler(func(ctx context.Context, e *event.Event, _ int, fx Effects) error {
+			if e.Position > quick {
+				time.Sleep(250 * time.Millisecond)
+			}
+			time.Sleep(10 * time.Microsecond)
+			return notes(ctx, e, fx)
+		})
+		for i := range quick + slow {
+			w.append(fmt.Sprint("s", i%50))
+		}
+		w.start(h, Options{Lanes: 4})
+		w.reaches(quick + slow)
+		last := w.commits()[0].began
+		for i, c := range w.commits() {
+			if d := c.began.Sub(last); d > 6*slowBatch {
+				t.Errorf("commit %d comes %v after the one before", i, d)
+			}
+			last = c.began
+		}
+		if d := last.Sub(w.commits()[0].began); d > slow*250*time.Millisecond/2 {
+			t.Errorf("%d slow events took %v in 4 lanes", slow, d)
+		}
+	})
+}
+
 func TestBatchLimit(t *testing.T) {
 	const large, quick = 1 << 30, time.Millisecond
 	for _, c := range []struct {
@@ -167,7 +196,8 @@ func TestBatchLimit(t *testing.T) {
 		{"hopelessly slow", Options{MaxBatch: 20_000, MaxBatchBytes: large}, func(l *batchLimit) { l.learn(1, time.Minute, 1) }, 1},
 		{"no longer slow", Options{MaxBatch: 20_000, MaxBatchBytes: large}, func(l *batchLimit) { l.set(4); l.learn(4, quick, 1) }, 16},
 		{"cut for being slow", Options{MaxBatch: 20_000, MaxBatchBytes: large}, func(l *batchLimit) { l.learn(4, slowBatch, 1) }, 4},
-		{"nearly slow", Options{MaxBatch: 20_000, MaxBatchBytes: large}, func(l *batchLimit) { l.learn(256, slowBatch/2, 1) }, 256},
+		{"nearly slow", Options{MaxBatch: 20_000, MaxBatchBytes: large}, func(l *batchLimit) { l.learn(256, slowBatch/2, 1) }, 512},
+		{"one at a time, but no longer slow", Options{MaxBatch: 20_000, MaxBatchBytes: large}, func(l *batchLimit) { l.set(1); l.learn(1, slowBatch/3, 1) }, 3},
 		{"large effects", Options{MaxBatch: 20_000, MaxBatchBytes: 16 << 20}, func(l *batchLimit) { l.learn(256, quick, 256<<20) }, 8},
 		{"slow commits", Options{MaxBatch: 20_000, MaxBatchBytes: large}, func(l *batchLimit) { l.set(8000); l.committed(2 * slowBatch) }, 4000},
 		{"slow small commits", Options{MaxBatch: 20_000, MaxBatchBytes: large}, func(l *batchLimit) { l.set(100); l.committed(2 * slowBatch) }, 100},

@@ -282,6 +282,17 @@ func (s *fakeStore) refuse(d event.DocumentWrite) error {
 	return err
 }
 
+// checkQuiet holds after a runner has returned: nothing it began goes on.
+func (s *fakeStore) checkQuiet(host string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for epoch, n := range s.committing {
+		if n > 0 && s.hosts[epoch] == host {
+			s.t.Errorf("%s has returned, but commits under epoch %d", host, epoch)
+		}
+	}
+}
+
 // check is what no correct commit does.
 func (s *fakeStore) check(c store.Commit) error {
 	seen := make(map[string]bool)

@@ -60,7 +60,7 @@ type bounds struct {
 	refused map[event.Position]*event.Failure
 	bytes   int          // how much the lane may keep
 	room    int          // how many events may be queued
-	hurry   *atomic.Bool // set when the batch has taken long enough; nil means never
+	late    *atomic.Bool // set when the batch has taken long enough; nil means never
 }
 
 // errFull ends a lane that has done more than its bounds allow while others run.
@@ -123,7 +123,7 @@ func (l *lane) run(ctx context.Context, tasks []task, attempt int) error {
 }
 
 func (l *lane) full() bool {
-	return l.size >= l.bounds.bytes || len(l.queue) >= l.bounds.room || l.bounds.hurry != nil && l.bounds.hurry.Load()
+	return l.size >= l.bounds.bytes || len(l.queue) >= l.bounds.room || l.bounds.late != nil && l.bounds.late.Load()
 }
 
 // take handles one event, or queues it.

@@ -98,7 +98,7 @@ func (ls *lanes) wanted(events int) int {
 func (ls *lanes) alone(ctx context.Context, tasks []task, attempt int, b bounds) (*outcome, error) {
 	var late atomic.Bool
 	defer time.AfterFunc(slowBatch, func() { late.Store(true) }).Stop()
-	b.alone, b.hurry = true, &late
+	b.alone, b.late = true, &late
 	l := ls.all[0]
 	defer l.forget()
 	l.bounds = b
@@ -111,7 +111,9 @@ func (ls *lanes) alone(ctx context.Context, tasks []task, attempt int, b bounds)
 // split runs a batch in n lanes. A nil outcome without an error says that one lane must do it: lanes
 // have met, or did more than the bounds allow.
 func (ls *lanes) split(ctx context.Context, tasks []task, n int, b bounds) (*outcome, error) {
-	b.bytes = max(b.bytes/n, 1)
+	var late atomic.Bool // only when it is worth throwing everything away
+	defer time.AfterFunc(4*slowBatch, func() { late.Store(true) }).Stop()
+	b.bytes, b.late = max(b.bytes/n, 1), &late
 	ls.partition(tasks, n)
 	defer func() {
 		for _, l := range ls.all[:n] {

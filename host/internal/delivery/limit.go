@@ -35,12 +35,16 @@ func (l *batchLimit) set(n int) { l.now.Store(int64(max(1, min(n, l.most)))) }
 // learn looks at a batch of some events that took a time and kept some bytes.
 func (l *batchLimit) learn(events int, took time.Duration, kept int) {
 	now := l.get()
+	full := now
+	if events >= now {
+		full = 4 * now
+	}
 	switch {
 	case events == 0:
 	case 4*took > slowBatch: // as many as would have been quick enough
-		now = min(now, int(int64(events)*int64(slowBatch)/int64(took)))
+		now = min(full, int(int64(events)*int64(slowBatch)/int64(took)))
 	case events >= now:
-		now *= 4
+		now = full
 	case events < now/4:
 		now = max(now/2, min(now, firstBatch))
 	}

@@ -188,6 +188,7 @@ func (sc *scenario) start(name string) (stop func()) {
 		}
 		cancel()
 		<-done
+		sc.store.checkQuiet(name)
 		sc.store.mu.Lock()
 		sc.store.expired = true
 		sc.store.mu.Unlock()

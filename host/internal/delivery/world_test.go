@@ -61,7 +61,11 @@ func (w *world) start(m Module, o Options) (r *Runner, stop func()) {
 	ctx, cancel := context.WithCancel(w.t.Context())
 	done := make(chan struct{})
 	go func() { defer close(done); r.Run(ctx) }()
-	stop = func() { cancel(); <-done }
+	stop = func() {
+		cancel()
+		<-done
+		w.store.checkQuiet(o.HostID)
+	}
 	w.t.Cleanup(stop)
 	return r, stop
 }
