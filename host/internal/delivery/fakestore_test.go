@@ -128,6 +128,7 @@ func pause(ctx context.Context, d time.Duration) bool {
 }
 
 func (s *fakeStore) Acquire(ctx context.Context, generation int64, hostID string) (l store.Lease, err error) {
+	s.checkQuiet(hostID)
 	err = s.call(ctx, "Acquire", func() error {
 		if s.dead[hostID] {
 			return errFake
@@ -282,13 +283,13 @@ func (s *fakeStore) refuse(d event.DocumentWrite) error {
 	return err
 }
 
-// checkQuiet holds after a runner has returned: nothing it began goes on.
+// checkQuiet holds after a session: it has waited for all that it began.
 func (s *fakeStore) checkQuiet(host string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for epoch, n := range s.committing {
 		if n > 0 && s.hosts[epoch] == host {
-			s.t.Errorf("%s has returned, but commits under epoch %d", host, epoch)
+			s.t.Errorf("%s goes on, but still commits under epoch %d", host, epoch)
 		}
 	}
 }
