@@ -192,6 +192,34 @@ func TestFeedTroubleBacksOff(t *testing.T) {
 	})
 }
 
+// TestTroubleDuringACommit has a feed that fails while a slow commit is in flight: its outcome counts,
+// and nothing new begins before it is known.
+func TestTroubleDuringACommit(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.append("a", "b")
+		w.store.fault = func(call string) fault {
+			if call == "Commit" {
+				return fault{before: 10 * time.Second}
+			}
+			return fault{}
+		}
+		calls := 0
+		feed := &fakeFeed{log: w.log, fault: func(string) fault {
+			if calls++; calls == 2 {
+				return fault{before: time.Second, kind: failsBefore}
+			}
+			return fault{}
+		}}
+		r := NewRunner(w.store, feed, handler(noting), Options{Plugin: "p", HostID: "me"})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		r.Run(ctx)
+		if n := len(w.commits()); w.store.position != 2 || n != 1 || calls < 3 {
+			t.Errorf("at %d after %d commits and %d reads of the feed", w.store.position, n, calls)
+		}
+	})
+}
+
 // stillborn is a module that does not start for a while.
 type stillborn struct {
 	handler
