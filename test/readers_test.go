@@ -14,9 +14,10 @@ import (
 	"eshost/host/store"
 )
 
-// reader looks once for events after those it has given out.
+// reader looks once for events after those it has given out, and says how far it has come: it will never
+// give out a position at or below that any more.
 type reader interface {
-	poll(ctx context.Context) ([]delivery, error)
+	poll(ctx context.Context) (got []delivery, reached event.Position, err error)
 }
 
 // follower polls a reader beside the test and keeps what it is given.
@@ -27,7 +28,7 @@ type follower struct {
 
 	mu         sync.Mutex
 	deliveries []delivery
-	reached    event.Position // the highest position given out
+	reached    event.Position
 	err        error
 }
 
@@ -38,8 +39,8 @@ func follow(t *testing.T, name string, r reader) *follower {
 	go func() {
 		defer close(f.done)
 		for ctx.Err() == nil {
-			got, err := r.poll(ctx)
-			f.take(ctx, got, err)
+			got, reached, err := r.poll(ctx)
+			f.take(ctx, got, reached, err)
 			if err != nil {
 				return
 			}
@@ -50,16 +51,14 @@ func follow(t *testing.T, name string, r reader) *follower {
 	return f
 }
 
-func (f *follower) take(ctx context.Context, got []delivery, err error) {
+func (f *follower) take(ctx context.Context, got []delivery, reached event.Position, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if err != nil && ctx.Err() == nil {
 		f.err = err
 	}
-	for _, d := range got {
-		f.deliveries = append(f.deliveries, d)
-		f.reached = max(f.reached, d.position)
-	}
+	f.deliveries = append(f.deliveries, got...)
+	f.reached = reached
 }
 
 // end waits until the reader has reached the log's last event: no more will come. It returns all it gave.
@@ -90,7 +89,7 @@ type hostReader struct {
 	at   event.Position
 }
 
-func (r *hostReader) poll(ctx context.Context) ([]delivery, error) {
+func (r *hostReader) poll(ctx context.Context) ([]delivery, event.Position, error) {
 	if r.tail != nil && r.rng.IntN(200) == 0 {
 		r.tail.Close()
 		r.tail = nil
@@ -100,22 +99,22 @@ func (r *hostReader) poll(ctx context.Context) ([]delivery, error) {
 	}
 	state, err := r.tail.Poll(ctx, 1+r.rng.IntN(50))
 	if err != nil {
-		return nil, err
+		return nil, r.at, err
 	}
-	defer func() { r.at = state.Watermark }()
 	if state.Complete {
-		return deliveries(state.Events), nil
+		r.at = state.Watermark
+		return deliveries(state.Events), r.at, nil
 	}
 	var all []delivery
-	for after := r.at; after < state.Watermark; {
-		b, err := r.s.Read(ctx, store.ReadOptions{After: after, UpTo: state.Watermark, Limit: 100})
+	for r.at < state.Watermark {
+		b, err := r.s.Read(ctx, store.ReadOptions{After: r.at, UpTo: state.Watermark, Limit: 100})
 		if err != nil {
-			return nil, err
+			return nil, r.at, err
 		}
 		all = append(all, deliveries(b.Events)...)
-		after = b.UpTo
+		r.at = b.UpTo
 	}
-	return all, nil
+	return all, r.at, nil
 }
 
 func deliveries(events []event.Event) []delivery {
@@ -143,10 +142,10 @@ const (
 		WHERE position > $1 AND xmin::text::bigint < (pg_snapshot_xmin(pg_current_snapshot())::text::bigint & 4294967295) ORDER BY position`
 )
 
-func (r *naiveReader) poll(ctx context.Context) ([]delivery, error) {
+func (r *naiveReader) poll(ctx context.Context) ([]delivery, event.Position, error) {
 	rows, err := r.conn.Query(ctx, r.sql, int64(r.at))
 	if err != nil {
-		return nil, err
+		return nil, r.at, err
 	}
 	got, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (d delivery, err error) {
 		err = row.Scan(&d.position, &d.stream, &d.version)
@@ -155,5 +154,5 @@ func (r *naiveReader) poll(ctx context.Context) ([]delivery, error) {
 	if len(got) > 0 {
 		r.at = got[len(got)-1].position
 	}
-	return got, err
+	return got, r.at, err
 }

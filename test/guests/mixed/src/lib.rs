@@ -2,9 +2,9 @@
 //! hash of the event's stream and version.
 //!
 //! What it makes is well defined whatever the lanes and batches, in spite of the failures: an event that fails is
-//! handled later than the events of other keys that follow it. So streams whose events may fail, the fragile ones,
-//! write only documents that are their own or that are sums, and emit only to a stream of their own. The sturdy ones
-//! share documents as they like, and never fail.
+//! handled later than the events of other keys that follow it. So events that may fail, the fragile ones, write only
+//! documents that are their stream's own or that are sums, and emit only to a stream of their own. The others share
+//! documents as they like, and never fail.
 
 use eshost::state;
 use eshost::{emit, reject, retry, Event, NewEvent, Result};
@@ -13,10 +13,10 @@ eshost::handler!(handle);
 
 fn handle(event: &Event) -> Result {
     let mut dice = Dice::of(event);
-    if event.stream().starts_with("fragile") {
-        fragile(event, &mut dice)
-    } else {
-        sturdy(event, &mut dice)
+    match event.event_type() {
+        "Fragile" => fragile(event, &mut dice),
+        "Peeking" => peeking(event, &mut dice),
+        _ => sturdy(event, &mut dice),
     }
 }
 
@@ -72,6 +72,14 @@ fn sturdy(event: &Event, dice: &mut Dice) -> Result {
             add("counts", event.event_type(), 1)?;
             chain("own", event.stream(), event)
         }
+    }
+}
+
+/// Writes nothing that others write, and now and then looks at what they have written.
+fn peeking(event: &Event, dice: &mut Dice) -> Result {
+    match dice.roll(5) {
+        0 => scan(event, "own", "peeking"),
+        _ => chain("own", event.stream(), event),
     }
 }
 
