@@ -119,7 +119,9 @@ func inScript(text string) string {
 	if !ok {
 		return text
 	}
-	return fmt.Sprintf("%s >.printed 2>&1 &\nuntil grep -q ready .printed || ! kill -0 $!; do sleep 0.05; done; cat .printed", foreground)
+	// Emptied before, not by the background's own redirection: that may come after the first look at what an
+	// earlier one printed.
+	return fmt.Sprintf(": >.printed\n%s >>.printed 2>&1 &\nuntil grep -q ready .printed || ! kill -0 $!; do sleep 0.05; done; cat .printed", foreground)
 }
 
 func runScript(t *testing.T, folder, script string) string {

@@ -31,7 +31,8 @@ type model struct {
 
 type modelSequence struct {
 	store.Sequence
-	queue []event.Position
+	queue   []event.Position
+	longest time.Duration // backoff of whoever said when it is tried next
 }
 
 // way is how one commit's runner was set up.
@@ -125,7 +126,8 @@ func (m *model) retry(c *applied, w *way, want *changes) {
 		if q.State == store.Parked {
 			m.t.Errorf("sequence %q is parked, but is retried by the same module", key)
 		}
-		if c.began.Add(time.Microsecond).Before(q.NextAttempt) {
+		// A host with a shorter longest backoff waits no longer than that.
+		if c.began.Add(time.Microsecond).Before(q.NextAttempt) && w.MaxBackoff >= q.longest {
 			m.t.Errorf("sequence %q is retried %v early", key, q.NextAttempt.Sub(c.began))
 		}
 	} else {
@@ -217,7 +219,7 @@ func (m *model) handle(e *event.Event, attempt int, w *way, want *changes) *even
 }
 
 func (m *model) fail(q *modelSequence, e *event.Event, f *event.Failure, w *way, want *changes) {
-	q.Position = e.Position
+	q.Position, q.longest = e.Position, w.MaxBackoff
 	q.Attempts++
 	q.Kind, q.Error, q.Stack, q.Digest = f.Kind, f.Message, f.Stack, digestOf(w.script.version)
 	q.State = store.Retrying
