@@ -3,6 +3,7 @@ package test
 import (
 	"bytes"
 	"encoding/json"
+	"os"
 	"os/exec"
 	"path"
 	"slices"
@@ -29,6 +30,26 @@ var mayImport = []struct {
 	{"eshost/host", []string{"eshost/host/config", "eshost/host/internal/", "eshost/host/store", "eshost/host/store/", "eshost/host/event"}},
 	{"eshost/abi/abitest", []string{"eshost/abi", "eshost/host/event"}},
 	{"eshost/abi", []string{"eshost/host/event"}},
+	{"eshost/plugins/examples/", []string{"eshost/sdk/go"}},
+	{"eshost/test/guests/", []string{"eshost/sdk/go"}},
+}
+
+// TestSDKForGoStandsAlone holds sdk/go to the standard library: it is copied into the projects of its users, who shall not
+// get what the host needs.
+func TestSDKForGoStandsAlone(t *testing.T) {
+	t.Parallel()
+	for _, env := range [][]string{nil, {"GOOS=wasip1", "GOARCH=wasm"}} {
+		cmd := exec.Command("go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", "./sdk/go")
+		cmd.Dir = root
+		cmd.Env = append(os.Environ(), env...)
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("go list: %v", err)
+		}
+		if got := string(out); got != "eshost/sdk/go\n" {
+			t.Errorf("%v: sdk/go needs more than the standard library:\n%s", env, got)
+		}
+	}
 }
 
 // TestPackagesDependDownwards holds the packages to the directions of ARCHITECTURE.md.

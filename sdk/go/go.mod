@@ -1,3 +1,0 @@
-module eshost/sdk/go
-
-go 1.24
