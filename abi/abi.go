@@ -38,6 +38,16 @@ const (
 	GrantLog   = "log"
 )
 
+// Members that the host gives the metadata of emitted events.
+const (
+	// MetaCausation is the id of the event whose handler emitted this one.
+	MetaCausation = "causation_id"
+	// MetaCorrelation is common to a chain of events: the handled event's, or that event's id where it has none.
+	MetaCorrelation = "correlation_id"
+	// MetaDepth counts the emitted events of a chain, from 1.
+	MetaDepth = "causation_depth"
+)
+
 // Status is what handle returns.
 type Status int32
 

@@ -38,7 +38,7 @@ func loadPlugin(ctx context.Context, engine *plugin.Engine, conf config.Plugin) 
 		Name:   conf.Name,
 		Grants: conf.Allow,
 		Config: conf.Config,
-		Limits: plugin.Limits{Memory: uint64(conf.Limits.Memory), Time: conf.Limits.Time},
+		Limits: plugin.Limits{Memory: uint64(conf.Limits.Memory), Time: conf.Limits.Time, EmitDepth: conf.Limits.EmitDepth},
 	})
 	if err != nil {
 		return nil, moduleError(fmt.Sprintf("plugin %q: %s", conf.Name, conf.Module), err)

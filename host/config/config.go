@@ -113,6 +113,9 @@ type Limits struct {
 	Time time.Duration
 	// Cache bounds the host's cache of the plugin's documents, in bytes. Defaults to 32MiB.
 	Cache int64
+	// EmitDepth is how many emitted events may follow from one another: it ends plugins that feed each
+	// other. Defaults to 16.
+	EmitDepth int
 }
 
 // DefaultBatch is the most events in one commit where hosts.toml does not say.
@@ -192,6 +195,8 @@ func pluginDefaults(name string) Plugin {
 			Memory: 32 << 20,
 			Time:   250 * time.Millisecond,
 			Cache:  32 << 20,
+
+			EmitDepth: 16,
 		},
 		Config: map[string]string{},
 	}

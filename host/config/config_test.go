@@ -78,7 +78,7 @@ func TestDefaults(t *testing.T) {
 		Name: "balances", Module: "/etc/eshost/balances.wasm", OrderBy: OrderByStream, Allow: []string{"state", "log"},
 		Lanes: min(runtime.GOMAXPROCS(0), 64), Batch: DefaultBatch,
 		Retry:  Retry{Attempts: 5, First: 100 * time.Millisecond, Longest: 30 * time.Second, MaxParked: 10_000},
-		Limits: Limits{Memory: 32 << 20, Time: 250 * time.Millisecond, Cache: 32 << 20},
+		Limits: Limits{Memory: 32 << 20, Time: 250 * time.Millisecond, Cache: 32 << 20, EmitDepth: 16},
 		Config: map[string]string{},
 	}
 	if got := *cfg.Plugin("balances"); !reflect.DeepEqual(got, want) {
@@ -118,6 +118,7 @@ max_parked = 5
 memory = "64KiB"
 time = "1s"
 cache = "1MiB"
+emit_depth = 3
 [plugins.zebra.config]
 currency = "${CURRENCY}"
 plain = "$${CURRENCY}"
@@ -134,7 +135,7 @@ module = "ant.wasm"
 			Name: "zebra", Module: "/srv/zebra.wasm", Events: []string{"Deposited", "EURWithdrawn"}, Start: Start{At: StartAtEnd},
 			OrderBy: "metadata.tenant", Allow: []string{"emit", "log", "state"}, Lanes: 3, Batch: 10,
 			Retry:  Retry{Attempts: 7, First: time.Millisecond, Longest: 2 * time.Second, MaxParked: 5},
-			Limits: Limits{Memory: 64 << 10, Time: time.Second, Cache: 1 << 20},
+			Limits: Limits{Memory: 64 << 10, Time: time.Second, Cache: 1 << 20, EmitDepth: 3},
 			Config: map[string]string{"currency": "EUR", "plain": "${CURRENCY}", "limit": "10", "rate": "0.25", "strict": "true"},
 		}, pluginDefaults("ant")},
 	}

@@ -14,6 +14,8 @@ const (
 	FailBudget FailureKind = "budget"
 	// FailProtocol is a module that broke the ABI: a wild pointer, an unknown status.
 	FailProtocol FailureKind = "protocol"
+	// FailLoop is a handler that emits an event too far down a chain of emitted ones: it is parked at once.
+	FailLoop FailureKind = "loop"
 )
 
 // Failure is why one event could not be handled. It is the handler's fault or the event's, never
@@ -27,4 +29,4 @@ type Failure struct {
 func (f *Failure) Error() string { return string(f.Kind) + ": " + f.Message }
 
 // Final reports whether trying again is pointless.
-func (f *Failure) Final() bool { return f.Kind == FailReject }
+func (f *Failure) Final() bool { return f.Kind == FailReject || f.Kind == FailLoop }

@@ -3,9 +3,6 @@ package delivery
 import (
 	"bytes"
 	"context"
-	"fmt"
-
-	"github.com/google/uuid"
 
 	"eshost/host/event"
 )
@@ -79,22 +76,13 @@ func (l *lane) write(collection, key, value []byte) {
 	l.touch(d.name)
 }
 
-// Emit takes an event to be appended with the checkpoint.
+// Emit takes an event to be appended with the checkpoint. Its ID is the same whenever the event is
+// handled again, so that a repetition makes no second one.
 func (l *lane) Emit(e event.Emitted) error {
 	e.Cause = l.current.Position
-	e.ID = emittedID(l.o.Plugin, l.current.ID, len(l.emits))
 	l.emits = append(l.emits, e)
 	return nil
 }
-
-// emittedID is the same whenever the same plugin handles the same event, so that a repetition makes
-// no second event.
-func emittedID(plugin, cause string, index int) string {
-	return uuid.NewSHA1(emittedSpace, fmt.Appendf(nil, "%s\x00%s\x00%d", plugin, cause, index)).String()
-}
-
-// emittedSpace is the name space (RFC 9562, version 5) of emitted events' ids.
-var emittedSpace = uuid.MustParse("5bd2d8b2-0f52-4f4c-9e63-6b4a3c1c7e11")
 
 // trouble remembers an error that is not the event's, so that the guest cannot turn it into one.
 func (l *lane) trouble(err error) error {

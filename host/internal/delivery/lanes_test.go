@@ -9,8 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
-
 	"eshost/host/event"
 	"eshost/host/store"
 )
@@ -247,23 +245,6 @@ func TestScanOfLargeDocuments(t *testing.T) {
 			t.Errorf("a scan gave %d bytes by %d statements", got, w.store.calls["Scan"])
 		}
 	})
-}
-
-func TestEmittedIDsStayTheSame(t *testing.T) {
-	a := emittedID("balances", "e-1", 0)
-	if a != "504ba97a-df5a-5022-aa04-515cf6f312a3" {
-		t.Errorf("the id of the same emission is another now: %s", a)
-	}
-	if id, err := uuid.Parse(a); err != nil || id.Version() != 5 {
-		t.Errorf("%s is no UUID of version 5: %v", a, err)
-	}
-	seen := map[string]bool{a: true}
-	for _, id := range []string{emittedID("balances", "e-1", 1), emittedID("balances", "e-2", 0), emittedID("other", "e-1", 0), emittedID("balances\x00e", "-1", 0)} {
-		if seen[id] {
-			t.Errorf("%s is given twice", id)
-		}
-		seen[id] = true
-	}
 }
 
 func TestOrder(t *testing.T) {

@@ -334,7 +334,7 @@ func (f *modelEffects) Scan(_ context.Context, collection, prefix, after []byte,
 
 func (f *modelEffects) Emit(e event.Emitted) error {
 	e.Cause = f.e.Position
-	e.ID = emittedID(f.plugin, f.e.ID, len(f.emitted))
+	e.ID = emittedID(f.e.ID, len(f.emitted))
 	f.emitted = append(f.emitted, e)
 	return nil
 }

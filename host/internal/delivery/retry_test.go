@@ -414,7 +414,7 @@ func TestRefusedEmission(t *testing.T) {
 func TestEmissionThatIsStoredDifferently(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.append("a", "b", "c")
-		w.log.append(event.Event{Stream: "echo", ID: emittedID("p", w.log.at(2).ID, 0), Type: "Echo", Data: []byte("as an older module made it")})
+		w.log.append(event.Event{Stream: "echo", ID: emittedID(w.log.at(2).ID, 0), Type: "Echo", Data: []byte("as an older module made it")})
 		h := handler(func(ctx context.Context, e *event.Event, _ int, fx Effects) error {
 			if e.Type != "T" {
 				return nil

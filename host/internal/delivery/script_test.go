@@ -252,7 +252,7 @@ func (in *scriptInstance) Handle(ctx context.Context, e *event.Event, attempt in
 	if in.m.slow > 0 {
 		pause(ctx, time.Duration(r.Int64N(int64(in.m.slow))))
 	}
-	err := in.m.s.handle(ctx, e, attempt, fx)
+	err := in.m.s.handle(ctx, e, attempt, &sandboxed{Effects: fx, e: e})
 	var failure *event.Failure
 	isFailure := errors.As(err, &failure)
 	if err != nil && !isFailure && r.IntN(2) == 0 {

@@ -20,8 +20,23 @@ func (h handler) NewInstance(context.Context) (Instance, error) { return h, nil 
 func (h handler) Spent() bool                                   { return false }
 func (h handler) Close(context.Context) error                   { return nil }
 func (h handler) Handle(ctx context.Context, e *event.Event, attempt int, fx Effects) error {
-	return h(ctx, e, attempt, fx)
+	return h(ctx, e, attempt, &sandboxed{Effects: fx, e: e})
 }
+
+// sandboxed gives emitted events their ids, as the sandbox does.
+type sandboxed struct {
+	Effects
+	e     *event.Event
+	emits int
+}
+
+func (s *sandboxed) Emit(e event.Emitted) error {
+	e.ID = emittedID(s.e.ID, s.emits)
+	s.emits++
+	return s.Effects.Emit(e)
+}
+
+func emittedID(cause string, index int) string { return fmt.Sprint(cause, "#", index) }
 
 // otherModule is a handler in another module.
 type otherModule struct{ handler }

@@ -257,11 +257,11 @@ func TestEmit(t *testing.T) {
 		t.Fatalf("%d events arrived", len(fx.emitted))
 	}
 	first, second := fx.emitted[0], fx.emitted[1]
-	if first.Cause != 7 || first.ID != "" || first.Stream != "s" || first.StreamType != "t" || first.Type != "Paid" ||
-		string(first.Data) != `{"n":1}` || string(first.Metadata) != `{"m":1}` || first.ContentType != "application/json" {
+	if first.Cause != 7 || first.ID == "" || first.ID == second.ID || first.Stream != "s" || first.StreamType != "t" || first.Type != "Paid" ||
+		string(first.Data) != `{"n":1}` || string(first.Metadata) != `{"m":1,"causation_id":"e7","correlation_id":"e7","causation_depth":1}` || first.ContentType != "application/json" {
 		t.Errorf("got %+v", first)
 	}
-	if string(second.Metadata) != "{}" || second.ContentType != "application/json" {
+	if string(second.Metadata) != `{"causation_id":"e7","correlation_id":"e7","causation_depth":1}` || second.ContentType != "application/json" {
 		t.Errorf("got %+v", second)
 	}
 	many := new(script)

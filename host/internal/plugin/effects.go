@@ -18,6 +18,6 @@ type Effects interface {
 	Delete(collection, key []byte) error
 	// Scan returns at most limit documents whose keys begin with prefix and are greater than after, in byte order.
 	Scan(ctx context.Context, collection, prefix, after []byte, limit int) ([]event.Document, error)
-	// Emit takes an event to append, with Cause set and ID empty. It owns e's bytes.
+	// Emit takes an event to append, with Cause, ID and the chain's metadata set. It owns e's bytes.
 	Emit(e event.Emitted) error
 }

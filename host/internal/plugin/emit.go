@@ -43,9 +43,14 @@ func (in *Instance) emit(b []byte) abi.Errno {
 	if asAppend(&e).Validate() != nil {
 		return abi.ErrnoInvalid
 	}
+	if err := in.link(&e); err != nil {
+		in.stop(err)
+	}
+	if len(e.Metadata) > store.MaxMetadataBytes {
+		return abi.ErrnoTooLarge
+	}
 	in.job.emits++
 	in.job.emitBytes += len(b)
-	e.Cause = in.job.event.Position
 	left := in.leave()
 	in.enter(left, in.job.fx.Emit(e))
 	return 0

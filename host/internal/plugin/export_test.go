@@ -42,7 +42,17 @@ var (
 	FunctionName = functionName
 	NewGuestLog  = newGuestLog
 	Signature    = signature
+	EmittedID    = emittedID
 )
+
+// Chained is the metadata of what a guest emits when it handles an event.
+func Chained(metadata []byte, handled *event.Event) ([]byte, error) {
+	if len(metadata) == 0 {
+		metadata = []byte("{}")
+	}
+	o := originOf(handled)
+	return linked(metadata, handled.ID, o.correlation, o.depth+1)
+}
 
 func (l *guestLog) Line(ctx context.Context, level slog.Level, position event.Position, text []byte) {
 	l.line(ctx, level, position, text)

@@ -42,6 +42,8 @@ type job struct {
 
 	reads, writes, writeBytes, emits, emitBytes int
 
+	origin *origin // of what is emitted; nil until something is
+
 	kept   []byte        // an answer that did not fit, for result_read
 	fail   string        // the last text given to fail
 	abort  string        // what AssemblyScript's runtime said about its end

@@ -20,6 +20,9 @@ type Limits struct {
 	Time time.Duration
 	// InitTime is how long a new instance may take until it is ready. Defaults to 10s.
 	InitTime time.Duration
+	// EmitDepth is how many emitted events may follow from one another, each by a handler of the one before: it ends
+	// plugins that feed each other. Defaults to 16.
+	EmitDepth int
 }
 
 const pageSize = 64 << 10
@@ -33,6 +36,9 @@ func (l Limits) withDefaults() Limits {
 	}
 	if l.InitTime == 0 {
 		l.InitTime = 10 * time.Second
+	}
+	if l.EmitDepth == 0 {
+		l.EmitDepth = 16
 	}
 	return l
 }
@@ -61,6 +67,8 @@ func (s *Spec) check() error {
 		return refuse(ErrSpec, "set limits.memory between 64KiB and 4GiB", "the memory limit of %d bytes is impossible", l.Memory)
 	case l.Time <= 0 || l.InitTime <= 0:
 		return refuse(ErrSpec, "set limits.time to something like 250ms", "a time limit must be above zero")
+	case l.EmitDepth < 1:
+		return refuse(ErrSpec, "set limits.emit_depth to something like 16", "the emit depth of %d is impossible", l.EmitDepth)
 	}
 	return nil
 }
