@@ -28,7 +28,11 @@ func newEngine(ctx context.Context, cacheDir string, log *slog.Logger) (*plugin.
 }
 
 func openEngine(ctx context.Context, cacheDir string, log *slog.Logger) (*plugin.Engine, error) {
-	return plugin.NewEngine(ctx, plugin.EngineOptions{
+	return plugin.NewEngine(ctx, engineOptions(cacheDir, log))
+}
+
+func engineOptions(cacheDir string, log *slog.Logger) plugin.EngineOptions {
+	return plugin.EngineOptions{
 		CacheDir: cacheDir,
 		Logger:   log,
 		Meter: plugin.Meter{
@@ -38,7 +42,7 @@ func openEngine(ctx context.Context, cacheDir string, log *slog.Logger) (*plugin
 			Overflow: meter.Overflow,
 			Fuel:     meter.FuelGlobal,
 		},
-	})
+	}
 }
 
 // rewrite meters a module and says what to do about one that cannot be.
