@@ -33,6 +33,7 @@ type Instance struct {
 	random *rand.ChaCha8 // nil until first used
 	spent  bool
 	closed bool
+	size   int // of the memory that has been freed
 }
 
 // job is what one event, or the start of the instance, has done so far.
@@ -154,7 +155,23 @@ func (in *Instance) Handle(ctx context.Context, e *event.Event, attempt int, fx 
 	in.output.flush(in)
 	in.call.Context = nil
 	in.job.event, in.job.fx, in.job.kept = nil, nil, nil
+	if in.spent {
+		if freeing := in.free(ctx); freeing != nil {
+			return errors.Join(err, freeing)
+		}
+	}
 	return err
+}
+
+// free gives the guest's memory and stack back. A spent instance may wait long for whoever closes it.
+func (in *Instance) free(ctx context.Context) error {
+	if in.guest == nil {
+		return nil
+	}
+	guest := in.guest
+	in.size = in.MemorySize()
+	in.guest, in.mem, in.fuel, in.handle, in.ask = nil, nil, nil, nil, nil
+	return guest.Close(ctx)
 }
 
 func (in *Instance) deliver(e *event.Event, attempt int) error {
@@ -255,7 +272,7 @@ func (in *Instance) FuelUsed() int64 { return in.budget.used }
 // MemorySize is how much linear memory the instance has, in bytes. It never shrinks.
 func (in *Instance) MemorySize() int {
 	if in.mem == nil {
-		return 0
+		return in.size
 	}
 	return int(in.mem.Size())
 }
@@ -266,10 +283,7 @@ func (in *Instance) Close(ctx context.Context) error {
 		return nil
 	}
 	in.closed = true
-	var err error
-	if in.guest != nil {
-		err = in.guest.Close(ctx)
-	}
+	err := in.free(ctx)
 	in.module.engine.dismiss(in.module)
 	return err
 }

@@ -1,0 +1,12 @@
+;; case: memory.fill in a loop
+;; kind: budget
+;; says: it ran longer than its time limit
+(module
+  (memory (export "memory") 2)
+  (func (export "eshost_abi_v1"))
+  (func (export "eshost_inbox") (param i32) (result i32) (i32.const 65536))
+  (func (export "handle") (param i32) (result i32)
+    (loop $again
+      (memory.fill (i32.const 0) (i32.const 7) (i32.const 131072))
+      (br $again))
+    (i32.const 0)))

@@ -1,0 +1,13 @@
+;; case: memory.fill of all 64 MiB in a loop
+;; kind: budget
+;; says: it ran longer than its time limit
+;; toml: limits.memory = "64MiB"
+(module
+  (memory (export "memory") 1024)
+  (func (export "eshost_abi_v1"))
+  (func (export "eshost_inbox") (param i32) (result i32) (i32.const 65536))
+  (func (export "handle") (param i32) (result i32)
+    (loop $again
+      (memory.fill (i32.const 0) (i32.const 7) (i32.const 0x4000000))
+      (br $again))
+    (i32.const 0)))

@@ -1,0 +1,12 @@
+;; case: memory.grow by nothing in a loop
+;; kind: budget
+;; says: it ran longer than its time limit
+(module
+  (memory (export "memory") 2)
+  (func (export "eshost_abi_v1"))
+  (func (export "eshost_inbox") (param i32) (result i32) (i32.const 65536))
+  (func (export "handle") (param i32) (result i32)
+    (loop $again
+      (drop (memory.grow (i32.const 0)))
+      (br $again))
+    (i32.const 0)))

@@ -1,0 +1,13 @@
+;; case: table.fill in a loop
+;; kind: budget
+;; says: it ran longer than its time limit
+(module
+  (memory (export "memory") 2)
+  (func (export "eshost_abi_v1"))
+  (func (export "eshost_inbox") (param i32) (result i32) (i32.const 65536))
+  (table $t 100000 funcref)
+  (func (export "handle") (param i32) (result i32)
+    (loop $again
+      (table.fill $t (i32.const 0) (ref.null func) (i32.const 100000))
+      (br $again))
+    (i32.const 0)))

@@ -1,0 +1,9 @@
+;; case: recursion without end
+;; kind: budget
+;; says: its call stack is used up
+(module
+  (memory (export "memory") 2)
+  (func (export "eshost_abi_v1"))
+  (func (export "eshost_inbox") (param i32) (result i32) (i32.const 65536))
+  (func $deeper (param i32) (result i32) (i32.add (call $deeper (i32.add (local.get 0) (i32.const 1))) (i32.const 1)))
+  (func (export "handle") (param i32) (result i32) (call $deeper (local.get 0))))
