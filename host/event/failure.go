@@ -28,5 +28,10 @@ type Failure struct {
 
 func (f *Failure) Error() string { return string(f.Kind) + ": " + f.Message }
 
+// Crashed reports whether the module broke, rather than refused the event.
+func (f *Failure) Crashed() bool {
+	return f.Kind == FailTrap || f.Kind == FailBudget || f.Kind == FailProtocol
+}
+
 // Final reports whether trying again is pointless.
 func (f *Failure) Final() bool { return f.Kind == FailReject || f.Kind == FailLoop }

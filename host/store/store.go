@@ -250,6 +250,8 @@ const (
 	Running ConditionState = "running"
 	// Paused plugins stand still until what Reason says is mended.
 	Paused ConditionState = "paused"
+	// Quarantined plugins have a module that does nothing but crash; it is hardly tried before it is replaced.
+	Quarantined ConditionState = "quarantined"
 	// BackingOff plugins met trouble of the host's own and try again by themselves.
 	BackingOff ConditionState = "backing off"
 )

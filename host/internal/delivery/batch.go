@@ -48,6 +48,9 @@ func (s *session) handle(ctx context.Context, b event.Batch) (cut bool, err erro
 	if err := s.settle(); err != nil {
 		return false, err
 	}
+	if err := s.r.quarantine.judge(out); err != nil {
+		return false, err
+	}
 	upTo := b.UpTo
 	if out.done < len(s.tasks) {
 		// The same events give the same outcome whatever the batch, so it can end anywhere.

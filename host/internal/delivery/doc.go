@@ -38,6 +38,9 @@
 // the last attempt. So it does when the store refuses what the event emits, which shows only in the
 // commit: smaller and smaller batches find it.
 //
+// A module that crashes on every event it is given, or cannot start, is quarantined: the batch is thrown
+// away, and ever longer pauses later a probe looks for an event that it can handle.
+//
 // On failure of anything else the session ends, its memory is dropped, the lease is taken again under a
 // new epoch (so that a commit whose answer was lost cannot land later), and the checkpoint in the store
 // says where to go on.

@@ -201,13 +201,11 @@ func (l *lane) close(ctx context.Context) {
 	l.inst = nil
 }
 
-// instanceError is a module that cannot even be started.
+// instanceError is an instance that could not be started. It does not unwrap: a Failure in it is not the
+// event's.
 type instanceError struct{ err error }
 
 func (e *instanceError) Error() string { return fmt.Sprintf("start an instance: %v", e.err) }
-func (e *instanceError) Unwrap() error { return e.err }
-
-func (e *instanceError) reason() string { return e.Error() + "; replace the module by one that starts" }
 
 // apply makes the event's effects part of the lane's.
 func (l *lane) apply(e *event.Event) {

@@ -32,6 +32,7 @@ func (s *session) retry(ctx context.Context, q *sequence) error {
 		return err
 	}
 	f := out.failed[q.Key]
+	s.r.quarantine.note(out)
 	c := s.commitOf(out, s.position)
 	for i := range s.tasks[:out.done] {
 		if f != nil && events[i].Position >= f.position {

@@ -18,9 +18,10 @@ type Runner struct {
 	feed   Feed
 	module Module
 
-	wake      chan struct{}
-	ordered   int64 // the last epoch whose waiting events were seen to be under the keys they have
-	suspicion suspicion
+	wake       chan struct{}
+	ordered    int64 // the last epoch whose waiting events were seen to be under the keys they have
+	suspicion  suspicion
+	quarantine quarantine
 
 	mu     sync.Mutex
 	status Status
@@ -53,6 +54,8 @@ const (
 	Running RunnerState = "running"
 	// Paused runners cannot go on until somebody mends something.
 	Paused RunnerState = "paused"
+	// Quarantined runners have a module that does nothing but crash.
+	Quarantined RunnerState = "quarantined"
 	// BackingOff runners met trouble and try again by themselves.
 	BackingOff RunnerState = "backing off"
 	// Stopped runners have returned from Run.
@@ -102,6 +105,10 @@ func (r *Runner) setState(state RunnerState, reason string) {
 	r.update(func(s *Status) { s.State, s.Reason = state, reason })
 }
 
+// ErrReplaced is the cause that ends a Runner's context when another one of this host takes its place
+// at once: it leaves the lease to that one.
+var ErrReplaced = errors.New("another runner takes its place")
+
 // Run delivers until ctx ends, then finishes and commits what is in flight within Options.Grace and
 // gives the lease back.
 func (r *Runner) Run(ctx context.Context) {
@@ -120,6 +127,7 @@ func (r *Runner) Run(ctx context.Context) {
 			if ctx.Err() == nil {
 				s.explainEnd(work, err)
 			}
+			s.keepLease = s.keepLease || replaced(ctx)
 			s.close(work)
 		}
 		if ctx.Err() != nil || err == nil {
@@ -129,10 +137,12 @@ func (r *Runner) Run(ctx context.Context) {
 		failures, pause = r.judge(err, failures)
 		r.rest(ctx, pause)
 	}
-	if last != nil && last.keepLease {
+	if last != nil && last.keepLease && !replaced(ctx) {
 		last.release(work)
 	}
 }
+
+func replaced(ctx context.Context) bool { return errors.Is(context.Cause(ctx), ErrReplaced) }
 
 // workContext outlives ctx by the grace period, so that work in flight can end well.
 func (r *Runner) workContext(ctx context.Context) (work context.Context, end func()) {
@@ -154,8 +164,8 @@ func (r *Runner) workContext(ctx context.Context) (work context.Context, end fun
 func (r *Runner) judge(err error, failures int) (int, time.Duration) {
 	log := r.o.Logger
 	var held *store.LeaseHeldError
-	var inst *instanceError
 	var refused *refusedCommit
+	loop := asCrashLoop(err)
 	switch {
 	case errors.As(err, &held):
 		reason := fmt.Sprintf("lease held by host %q for another %s; it is taken over when that host stops or dies",
@@ -172,8 +182,11 @@ func (r *Runner) judge(err error, failures int) (int, time.Duration) {
 	case errors.As(err, &refused):
 		log.Warn("the store refuses what a batch emits, handling it again in smaller parts", "error", err)
 		return 0, 0 // each time less is left that may be the cause
-	case errors.As(err, &inst):
-		r.setState(Paused, inst.reason())
+	case loop != nil:
+		r.setState(Quarantined, loop.Error())
+		pause := r.quarantine.pause(loop)
+		log.Error("quarantined", "reason", loop.Error(), "tries", r.quarantine.tries, "pause", pause, "stack", loop.failure.Stack)
+		return 0, pause
 	default:
 		r.setState(BackingOff, err.Error())
 	}
@@ -188,7 +201,6 @@ func (r *Runner) judge(err error, failures int) (int, time.Duration) {
 // explainEnd records in the store why the session ended, if it is to be tried again. The lease is kept
 // meanwhile, so that everybody sees whose trouble it is. Invariant 9.
 func (s *session) explainEnd(ctx context.Context, err error) {
-	var inst *instanceError
 	var refused *refusedCommit
 	if err == nil || errors.Is(err, store.ErrLeaseLost) {
 		return
@@ -198,8 +210,8 @@ func (s *session) explainEnd(ctx context.Context, err error) {
 		return // tried again at once
 	}
 	state, reason := store.BackingOff, err.Error()
-	if errors.As(err, &inst) {
-		state, reason = store.Paused, inst.reason()
+	if loop := asCrashLoop(err); loop != nil {
+		state, reason = store.Quarantined, loop.Error()
 	}
 	if err := s.explain(ctx, state, reason); err != nil {
 		s.o.Logger.Debug("cannot record why delivery stands still", "error", err)

@@ -239,11 +239,11 @@ func TestModuleThatDoesNotStart(t *testing.T) {
 		r, _ := w.start(stillborn{noting, time.Now().Add(time.Minute)}, Options{})
 		rest(30 * time.Second)
 		st := r.Status()
-		if st.State != Paused || w.store.condition.State != store.Paused {
+		if st.State != Quarantined || w.store.condition.State != store.Quarantined {
 			t.Errorf("the status is %+v, the condition %+v", st, w.store.condition)
 		}
 		for _, reason := range []string{st.Reason, w.store.condition.Reason} {
-			wantIn(t, "the reason", reason, errNoStart.Error(), "replace the module")
+			wantIn(t, "the reason", reason, errNoStart.Error(), "cannot start", "replace the module")
 		}
 		if len(w.store.sequences) > 0 {
 			t.Errorf("events are blamed: %+v", w.store.sequences)

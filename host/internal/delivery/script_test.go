@@ -216,7 +216,7 @@ func (m *scriptModule) Digest() string { return digestOf(m.s.version) }
 
 func digestOf(version int) string { return fmt.Sprintf("version-%d", version) }
 
-var errNoStart = errors.New("eshost_init returned 1")
+var errNoStart = &event.Failure{Kind: event.FailReject, Message: "eshost_init returned 1"}
 
 func (m *scriptModule) NewInstance(ctx context.Context) (Instance, error) {
 	if ctx.Err() != nil {

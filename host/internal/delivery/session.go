@@ -91,6 +91,9 @@ func (s *session) run(ctx, work context.Context) error {
 	if err := s.rekey(work); err != nil {
 		return err
 	}
+	if err := s.leaveQuarantine(ctx, work); err != nil {
+		return err
+	}
 	if err := s.judgePause(work, true); err != nil {
 		return err
 	}

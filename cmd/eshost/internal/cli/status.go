@@ -21,7 +21,7 @@ func (a *app) statusCommand() *cobra.Command {
 (positions between checkpoint and watermark: at most that many events), its owner, and what waits for a
 retry or a person. It reads the database: no host needs to run.
 
-A plugin is running, paused or backing off (with the reason), stopped (no live host owns it) or not started.`,
+A plugin is running, paused, quarantined or backing off (with the reason), stopped (no live host owns it) or not started.`,
 		Example: `  eshost status
   eshost status --json | jq '.plugins[] | select(.state != "running")'`,
 		ValidArgsFunction: completeNothing,

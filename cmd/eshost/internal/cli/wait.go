@@ -129,8 +129,8 @@ func (w *waiter) whyNot(ctx context.Context, late bool) error {
 	switch {
 	case p != nil && p.Position >= w.position:
 		return nil // the next look sees it
-	case p != nil && owned(p) && p.Condition.State == store.Paused:
-		return failed("mend that, then: eshost status", "plugin %q is paused at %d: %s", w.plugin, p.Position, p.Condition.Reason)
+	case p != nil && owned(p) && (p.Condition.State == store.Paused || p.Condition.State == store.Quarantined):
+		return failed("mend that, then: eshost status", "plugin %q is %s at %d: %s", w.plugin, p.Condition.State, p.Position, p.Condition.Reason)
 	case !late:
 		return nil
 	}
