@@ -1,5 +1,8 @@
-// Package abitest runs a module against a host in memory, for tests of SDKs and of plugins in any language. It answers as
-// abi/ABI.md says, but it neither meters nor limits: it is no sandbox.
+// Package abitest is the conformance kit: it holds a module, or a new SDK, to the sentences of abi/ABI.md. README.md
+// beside this file says how.
+//
+// Check makes a report, Test makes subtests of it, and Load hands a module single events. All run a module against a host
+// in memory that answers as abi/ABI.md says. It is made to find mistakes and no sandbox: it neither meters nor counts.
 package abitest
 
 import (
@@ -10,6 +13,7 @@ import (
 	"maps"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
@@ -31,14 +35,28 @@ type Module struct {
 	Output bytes.Buffer
 
 	runtime  wazero.Runtime
+	served   []function
 	compiled wazero.CompiledModule
 	instance *instance
+	limit    time.Duration // of one call of the module; 0 is none
+	stuck    bool          // a call could not be stopped
 
-	// Of the event being handled.
+	// Answers that take the place of the host's, for the kit.
+	refuse func(function string) abi.Errno // 0 lets the call through
+	invent string                          // the document that state_get finds under every key, unless empty
+
+	current *event.Event // what is being handled; nil while an instance starts
+	random  *source      // what random_get draws from
+	job
+}
+
+// job is what the event being handled has done so far.
+type job struct {
 	written map[Key]*string // nil was deleted
 	emitted []event.Emitted
 	failed  string
 	kept    []byte
+	outside string // an address outside the module's memory, if it gave one
 }
 
 type instance struct {
@@ -46,28 +64,39 @@ type instance struct {
 	inbox  uint32
 	size   uint32
 	handle api.Function
-	stack  [1]uint64
 }
 
 // Load compiles a module, and closes it when the test ends.
 func Load(t testing.TB, wasm []byte) *Module {
 	t.Helper()
 	ctx := context.Background()
-	config := wazero.NewRuntimeConfigInterpreter() // a test runs a module for a moment, a compiler works for seconds
-	m := &Module{Config: map[string]string{}, Documents: map[Key]string{}, runtime: wazero.NewRuntimeWithConfig(ctx, config)}
+	m, err := open(ctx, wasm)
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() {
 		if err := m.runtime.Close(ctx); err != nil {
 			t.Error(err)
 		}
 	})
+	return m
+}
+
+// maxMemoryPages is how much memory a module may have, in pages of 64 KiB.
+const maxMemoryPages = 4096
+
+func open(ctx context.Context, wasm []byte) (*Module, error) {
+	// An interpreter: a test runs a module for a moment, a compiler works for seconds.
+	config := wazero.NewRuntimeConfigInterpreter().WithCloseOnContextDone(true).WithMemoryLimitPages(maxMemoryPages).WithCustomSections(true)
+	m := &Module{Config: map[string]string{}, Documents: map[Key]string{}, runtime: wazero.NewRuntimeWithConfig(ctx, config)}
 	if err := m.link(ctx); err != nil {
-		t.Fatalf("link: %v", err)
+		return nil, errors.Join(fmt.Errorf("link: %w", err), m.runtime.Close(ctx))
 	}
 	var err error
 	if m.compiled, err = m.runtime.CompileModule(ctx, wasm); err != nil {
-		t.Fatalf("compile: %v", err)
+		return nil, errors.Join(fmt.Errorf("compile: %w", err), m.runtime.Close(ctx))
 	}
-	return m
+	return m, nil
 }
 
 // Imports lists the functions that the module imports, as "module.function", sorted.
@@ -122,9 +151,16 @@ func (f *Failure) Error() string {
 // Deliver has the module handle an event. Its effects are kept if the status is 0; else the error is a *Failure. After
 // a trap the next event gets a new instance.
 func (m *Module) Deliver(e *event.Event, attempt int) error {
+	return m.deliver(e, abi.AppendEnvelope(nil, e, attempt))
+}
+
+// deliver hands over an event as these bytes, which the caller laid out.
+func (m *Module) deliver(e *event.Event, envelope []byte) error {
 	ctx := context.Background()
-	m.written, m.emitted, m.failed, m.kept = map[Key]*string{}, nil, "", nil
-	status, err := m.call(ctx, abi.AppendEnvelope(nil, e, attempt))
+	status, err := m.call(ctx, e, envelope)
+	if m.stuck {
+		return &Failure{Trap: err} // what else there is belongs to the call that is still running
+	}
 	if err != nil {
 		closing := errors.Join(err, m.discard(ctx))
 		return &Failure{Text: m.failed, Trap: closing}
@@ -143,32 +179,41 @@ func (m *Module) Deliver(e *event.Event, attempt int) error {
 	return nil
 }
 
-func (m *Module) call(ctx context.Context, envelope []byte) (abi.Status, error) {
+func (m *Module) call(ctx context.Context, e *event.Event, envelope []byte) (abi.Status, error) {
+	m.job = job{written: map[Key]*string{}}
 	if m.instance == nil {
 		if err := m.instantiate(ctx); err != nil {
 			return 0, err
 		}
 	}
 	in, size := m.instance, uint32(len(envelope))
+	m.begin(e)
 	if size > in.size {
-		if err := in.grow(ctx, size); err != nil {
+		if err := m.grow(ctx, size); err != nil {
 			return 0, err
 		}
 	}
 	if !in.module.Memory().Write(in.inbox, envelope) {
 		return 0, errors.New("the inbox lies outside the memory")
 	}
-	in.stack[0] = uint64(size)
-	if err := in.handle.CallWithStack(ctx, in.stack[:]); err != nil {
-		return 0, err
-	}
-	return abi.Status(int32(in.stack[0])), nil
+	status, err := m.invoke(ctx, in.handle, uint64(size))
+	return abi.Status(int32(status)), err
+}
+
+// begin starts a job: an event's, or with nil an instance's start.
+func (m *Module) begin(e *event.Event) {
+	m.job = job{written: map[Key]*string{}}
+	m.current, m.random = e, newSource(e)
 }
 
 func (m *Module) instantiate(ctx context.Context) error {
 	m.Output.Reset()
-	config := wazero.NewModuleConfig().WithName("").WithStartFunctions().WithStdout(&m.Output).WithStderr(&m.Output)
-	module, err := m.runtime.InstantiateModule(ctx, m.compiled, config)
+	m.begin(nil)
+	var module api.Module
+	err := m.limited(ctx, func(ctx context.Context) (err error) {
+		module, err = m.runtime.InstantiateModule(ctx, m.compiled, m.config())
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("instantiate: %w", err)
 	}
@@ -177,33 +222,46 @@ func (m *Module) instantiate(ctx context.Context) error {
 		return fmt.Errorf("module lacks %s, %s or its memory", abi.ExportMarker, abi.ExportHandle)
 	}
 	if f := module.ExportedFunction(abi.ExportInitialize); f != nil {
-		if _, err := f.Call(ctx); err != nil {
+		if _, err := m.invoke(ctx, f); err != nil {
 			return fmt.Errorf("%s: %w", abi.ExportInitialize, err)
 		}
 	}
 	if f := module.ExportedFunction(abi.ExportInit); f != nil {
-		result, err := f.Call(ctx)
+		status, err := m.invoke(ctx, f)
 		if err != nil {
 			return fmt.Errorf("%s: %w", abi.ExportInit, err)
 		}
-		if result[0] != 0 {
-			return fmt.Errorf("%s: status %d: %s", abi.ExportInit, int32(result[0]), m.failed)
+		if status != 0 {
+			return fmt.Errorf("%s: status %d: %s", abi.ExportInit, int32(status), m.failed)
 		}
 	}
-	return m.instance.grow(ctx, abi.MinInboxBuffer)
+	return m.grow(ctx, abi.MinInboxBuffer)
 }
 
-func (in *instance) grow(ctx context.Context, size uint32) error {
-	result, err := in.module.ExportedFunction(abi.ExportInbox).Call(ctx, uint64(size))
+// grow asks the module for a buffer of at least size bytes.
+func (m *Module) grow(ctx context.Context, size uint32) error {
+	at, err := m.invoke(ctx, m.instance.module.ExportedFunction(abi.ExportInbox), uint64(size))
 	if err != nil {
 		return fmt.Errorf("%s: %w", abi.ExportInbox, err)
 	}
-	in.inbox, in.size = uint32(result[0]), size
+	m.instance.inbox, m.instance.size = uint32(at), size
 	return nil
 }
 
+// invoke calls a function of the module. Without a result it answers 0.
+func (m *Module) invoke(ctx context.Context, f api.Function, params ...uint64) (result uint64, err error) {
+	err = m.limited(ctx, func(ctx context.Context) error {
+		results, err := f.Call(ctx, params...)
+		if len(results) > 0 {
+			result = results[0]
+		}
+		return err
+	})
+	return result, err
+}
+
 func (m *Module) discard(ctx context.Context) error {
-	if m.instance == nil {
+	if m.instance == nil || m.stuck {
 		return nil
 	}
 	err := m.instance.module.Close(ctx)

@@ -1,6 +1,8 @@
 package abitest
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -10,7 +12,6 @@ import (
 	"unicode/utf16"
 	"unicode/utf8"
 
-	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 
@@ -24,65 +25,114 @@ const (
 	f64 = api.ValueTypeF64
 )
 
+// function is one that a module may import.
+type function struct {
+	module, name    string
+	params, results []api.ValueType
+	call            func(guest, []uint64) // nil for WASI's, which wazero has
+}
+
+// functions are those of abi/ABI.md and AssemblyScript's own.
+func (m *Module) functions() []function {
+	f := func(name string, params int, result api.ValueType, call func(guest, []uint64)) function {
+		return function{abi.Module, name, slices.Repeat([]api.ValueType{i32}, params), results(result), call}
+	}
+	return []function{
+		f(abi.FuncStateGet, 6, i64, m.stateGet),
+		f(abi.FuncStateSet, 6, i32, m.stateSet),
+		f(abi.FuncStateDelete, 4, i32, m.stateDelete),
+		f(abi.FuncStateScan, 9, i64, m.stateScan),
+		f(abi.FuncEmit, 2, i32, m.emit),
+		f(abi.FuncLog, 3, 0, m.log),
+		f(abi.FuncFail, 2, 0, m.fail),
+		f(abi.FuncConfigGet, 4, i64, m.configGet),
+		f(abi.FuncResultRead, 3, i32, m.resultRead),
+		{"env", "abort", slices.Repeat([]api.ValueType{i32}, 4), nil, m.abort},
+		{"env", "seed", nil, results(f64), m.seed},
+	}
+}
+
+// results is one result, or none for 0.
+func results(t api.ValueType) []api.ValueType {
+	if t == 0 {
+		return nil
+	}
+	return []api.ValueType{t}
+}
+
 // link gives the runtime everything that a module may import.
 func (m *Module) link(ctx context.Context) error {
+	wasi, err := wasi_snapshot_preview1.NewBuilder(m.runtime).Compile(ctx)
+	if err != nil {
+		return err
+	}
+	for name, f := range wasi.ExportedFunctions() {
+		m.served = append(m.served, function{wasi_snapshot_preview1.ModuleName, name, f.ParamTypes(), f.ResultTypes(), nil})
+	}
 	if _, err := wasi_snapshot_preview1.Instantiate(ctx, m.runtime); err != nil {
 		return err
 	}
-	host := builder{m.runtime.NewHostModuleBuilder(abi.Module)}
-	host.add(abi.FuncStateGet, 6, i64, m.stateGet)
-	host.add(abi.FuncStateSet, 6, i32, m.stateSet)
-	host.add(abi.FuncStateDelete, 4, i32, m.stateDelete)
-	host.add(abi.FuncStateScan, 9, i64, m.stateScan)
-	host.add(abi.FuncEmit, 2, i32, m.emit)
-	host.add(abi.FuncLog, 3, 0, m.log)
-	host.add(abi.FuncFail, 2, 0, m.fail)
-	host.add(abi.FuncConfigGet, 4, i64, m.configGet)
-	host.add(abi.FuncResultRead, 3, i32, m.resultRead)
-	if _, err := host.Instantiate(ctx); err != nil {
-		return err
+	own := m.functions()
+	m.served = append(m.served, own...)
+	for _, module := range []string{abi.Module, "env"} {
+		builder := m.runtime.NewHostModuleBuilder(module)
+		for _, f := range own {
+			if f.module == module {
+				call := api.GoModuleFunc(func(_ context.Context, module api.Module, stack []uint64) { f.call(guest{m, module.Memory()}, stack) })
+				builder.NewFunctionBuilder().WithGoModuleFunction(call, f.params, f.results).Export(f.name)
+			}
+		}
+		if _, err := builder.Instantiate(ctx); err != nil {
+			return err
+		}
 	}
-	assemblyscript := builder{m.runtime.NewHostModuleBuilder("env")}
-	assemblyscript.add("abort", 4, 0, m.abort)
-	assemblyscript.add("seed", 0, f64, func(_ guest, stack []uint64) { stack[0] = api.EncodeF64(1) })
-	_, err := assemblyscript.Instantiate(ctx)
-	return err
+	return nil
 }
 
-type builder struct{ wazero.HostModuleBuilder }
-
-// add defines a function of so many i32; no result is 0.
-func (b builder) add(name string, params int, result api.ValueType, call func(guest, []uint64)) {
-	var results []api.ValueType
-	if result != 0 {
-		results = []api.ValueType{result}
-	}
-	f := api.GoModuleFunc(func(_ context.Context, module api.Module, stack []uint64) { call(guest{module.Memory()}, stack) })
-	b.NewFunctionBuilder().WithGoModuleFunction(f, slices.Repeat([]api.ValueType{i32}, params), results).Export(name)
+type guest struct {
+	of     *Module
+	memory api.Memory
 }
-
-type guest struct{ memory api.Memory }
 
 // bytes is a range of the guest's memory. One outside is a trap.
 func (g guest) bytes(pointer, size uint64) []byte {
 	b, ok := g.memory.Read(uint32(pointer), uint32(size))
 	if !ok {
-		panic(fmt.Sprintf("pointer %d and length %d are outside the memory", uint32(pointer), uint32(size)))
+		g.of.outside = fmt.Sprintf("pointer %d and length %d, in a memory of %d bytes", uint32(pointer), uint32(size), g.memory.Size())
+		panic("outside the memory: " + g.of.outside)
 	}
 	return b
 }
 
 func (g guest) text(pointer, size uint64) string { return string(g.bytes(pointer, size)) }
 
+// denied says why the host does not carry out a call, whatever its arguments: it was told to refuse it, or no event is
+// being handled.
+func (m *Module) denied(function string) abi.Errno {
+	if m.refuse != nil {
+		if errno := m.refuse(function); errno != 0 {
+			return errno
+		}
+	}
+	if m.current == nil && function != abi.FuncConfigGet {
+		return abi.ErrnoDenied
+	}
+	return 0
+}
+
 func (m *Module) stateGet(g guest, stack []uint64) {
 	key, buf := Key{g.text(stack[0], stack[1]), g.text(stack[2], stack[3])}, g.bytes(stack[4], stack[5])
+	m.kept = nil
 	value, found := m.Documents[key]
 	if written, ok := m.written[key]; ok {
 		if found = written != nil; found {
 			value = *written
 		}
 	}
-	switch errno := checkKey(key); {
+	if m.invent != "" {
+		value, found = m.invent, true
+	}
+	switch errno := cmp.Or(m.denied(abi.FuncStateGet), checkKey(key)); {
 	case errno != 0:
 		stack[0] = errno64(errno)
 	case !found:
@@ -94,7 +144,7 @@ func (m *Module) stateGet(g guest, stack []uint64) {
 
 func (m *Module) stateSet(g guest, stack []uint64) {
 	key, value := Key{g.text(stack[0], stack[1]), g.text(stack[2], stack[3])}, g.text(stack[4], stack[5])
-	errno := checkKey(key)
+	errno := cmp.Or(m.denied(abi.FuncStateSet), checkKey(key))
 	switch {
 	case errno != 0:
 	case len(value) > abi.MaxDocument:
@@ -109,7 +159,7 @@ func (m *Module) stateSet(g guest, stack []uint64) {
 
 func (m *Module) stateDelete(g guest, stack []uint64) {
 	key := Key{g.text(stack[0], stack[1]), g.text(stack[2], stack[3])}
-	errno := checkKey(key)
+	errno := cmp.Or(m.denied(abi.FuncStateDelete), checkKey(key))
 	if errno == 0 {
 		m.written[key] = nil
 	}
@@ -119,14 +169,20 @@ func (m *Module) stateDelete(g guest, stack []uint64) {
 func (m *Module) stateScan(g guest, stack []uint64) {
 	collection, prefix, after := g.text(stack[0], stack[1]), g.text(stack[2], stack[3]), g.text(stack[4], stack[5])
 	limit, buf := int32(stack[6]), g.bytes(stack[7], stack[8])
+	m.kept = nil
+	errno := m.denied(abi.FuncStateScan)
 	switch {
+	case errno != 0:
 	case len(collection) > abi.MaxCollection || max(len(prefix), len(after)) > abi.MaxKey || limit > abi.MaxScan:
-		stack[0] = errno64(abi.ErrnoTooLarge)
+		errno = abi.ErrnoTooLarge
 	case collection == "" || limit < 1 || !validNames(collection, prefix, after):
-		stack[0] = errno64(abi.ErrnoInvalid)
-	default:
-		stack[0] = m.answer(m.scan(collection, prefix, after, int(limit)), buf)
+		errno = abi.ErrnoInvalid
 	}
+	if errno != 0 {
+		stack[0] = errno64(errno)
+		return
+	}
+	stack[0] = m.answer(m.scan(collection, prefix, after, int(limit)), buf)
 }
 
 func (m *Module) scan(collection, prefix, after string, limit int) []byte {
@@ -151,13 +207,39 @@ func (m *Module) scan(collection, prefix, after string, limit int) []byte {
 }
 
 func (m *Module) emit(g guest, stack []uint64) {
-	e, err := abi.DecodeEmit(g.bytes(stack[0], stack[1]))
-	if err != nil || e.Stream == "" || e.Type == "" || !validNames(e.Stream, e.StreamType, e.Type, e.ContentType) {
-		stack[0] = errno32(abi.ErrnoInvalid)
-		return
+	b := g.bytes(stack[0], stack[1])
+	errno := m.denied(abi.FuncEmit)
+	var e event.Emitted
+	if errno == 0 {
+		e, errno = decodeEmitted(b)
 	}
-	m.emitted = append(m.emitted, e)
-	stack[0] = 0
+	if errno == 0 {
+		m.emitted = append(m.emitted, e)
+	}
+	stack[0] = errno32(errno)
+}
+
+// The limits of an event in the log.
+const (
+	maxEventName = 512
+	maxMetadata  = 256 << 10
+)
+
+func decodeEmitted(b []byte) (event.Emitted, abi.Errno) {
+	e, err := abi.DecodeEmit(b)
+	isJSON := e.ContentType == "" || e.ContentType == "application/json"
+	isObject := len(e.Metadata) == 0 || event.ValidJSON(e.Metadata) && bytes.HasPrefix(bytes.TrimLeft(e.Metadata, " \t\r\n"), []byte("{"))
+	switch {
+	case err != nil:
+		return e, abi.ErrnoInvalid
+	case len(e.Data) > abi.MaxEmitData || len(e.Metadata) > maxMetadata,
+		max(len(e.Stream), len(e.StreamType), len(e.Type), len(e.ContentType)) > maxEventName:
+		return e, abi.ErrnoTooLarge
+	case e.Stream == "" || e.Type == "" || !validNames(e.Stream, e.StreamType, e.Type, e.ContentType),
+		isJSON && !event.ValidJSON(e.Data), !isObject:
+		return e, abi.ErrnoInvalid
+	}
+	return e, 0
 }
 
 func (m *Module) log(g guest, stack []uint64) {
@@ -167,10 +249,19 @@ func (m *Module) log(g guest, stack []uint64) {
 func (m *Module) fail(g guest, stack []uint64) { m.failed = g.text(stack[0], stack[1]) }
 
 func (m *Module) configGet(g guest, stack []uint64) {
-	value, ok := m.Config[g.text(stack[0], stack[1])]
-	buf := g.bytes(stack[2], stack[3])
-	if !ok {
-		stack[0] = errno64(abi.ErrnoNotFound)
+	key, buf := g.text(stack[0], stack[1]), g.bytes(stack[2], stack[3])
+	m.kept = nil
+	value, found := m.Config[key]
+	errno := m.denied(abi.FuncConfigGet)
+	switch {
+	case errno != 0:
+	case len(key) > abi.MaxKey:
+		errno = abi.ErrnoTooLarge
+	case !found:
+		errno = abi.ErrnoNotFound
+	}
+	if errno != 0 {
+		stack[0] = errno64(errno)
 		return
 	}
 	stack[0] = m.answer([]byte(value), buf)
@@ -179,6 +270,11 @@ func (m *Module) configGet(g guest, stack []uint64) {
 func (m *Module) resultRead(g guest, stack []uint64) {
 	buf, offset := g.bytes(stack[0], stack[1]), min(int(uint32(stack[2])), len(m.kept))
 	stack[0] = uint64(copy(buf, m.kept[offset:]))
+}
+
+// seed is what Math.random starts from: a number from 1 up to 2.
+func (m *Module) seed(_ guest, stack []uint64) {
+	stack[0] = 0x3ff<<52 | m.random.Uint64()&(1<<52-1)
 }
 
 // abort is AssemblyScript's: message and file are UTF-16, their lengths in bytes in the four bytes before.

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Builds the example plugins from source, each beside its source:
 #
-#   plugins/examples/build.sh [-o DIR] [LANGUAGE...]    # of rust, go and assemblyscript; all of them by default
+#   plugins/examples/build.sh [-o DIR] [LANGUAGE...]    # of rust, go, assemblyscript and c; all of them by default
 #
-# -o DIR puts them under DIR instead, as DIR/<case>/<language>/<case>.wasm.
+# -o DIR puts them under DIR instead, as DIR/<case>/<language>/<case>.wasm. Not every case is written in every language.
 set -euo pipefail
 examples=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$examples/../.." && pwd)
@@ -29,16 +29,23 @@ build_assemblyscript() {
 		npm run --silent build -- --outFile "$2")
 }
 
+build_c() {
+	command -v clang >/dev/null && command -v wasm-ld >/dev/null && clang --print-targets | grep -qw wasm32 ||
+		fail 3 "no clang and wasm-ld for WebAssembly: apt-get install clang lld, or see https://llvm.org"
+	clang --target=wasm32 -std=c11 -Os -Wall -Wextra -Werror -ffreestanding -nostdlib \
+		-Wl,--no-entry -Wl,--stack-first -Wl,--strip-debug -o "$2" "$examples/$1/c/"*.c
+}
+
 if [ "${1:-}" = -o ]; then
 	[ -n "${2:-}" ] || fail 2 "-o wants a folder"
 	mkdir -p "$2" && out=$(cd "$2" && pwd)
 	shift 2
 fi
-[ $# -gt 0 ] || set -- rust go assemblyscript
+[ $# -gt 0 ] || set -- rust go assemblyscript c
 for language; do
 	case $language in
-	rust | go | assemblyscript) ;;
-	*) fail 2 "there are no examples in '$language', only in rust, go and assemblyscript" ;;
+	rust | go | assemblyscript | c) ;;
+	*) fail 2 "there are no examples in '$language', only in rust, go, assemblyscript and c" ;;
 	esac
 	for source in "$examples"/*/"$language"; do
 		[ -d "$source" ] || fail 2 "no example in $language was found"
