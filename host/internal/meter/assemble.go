@@ -4,6 +4,7 @@ package meter
 // missing added, custom sections where they were.
 func (m *module) assemble() []byte {
 	e := &emitter{m: m, fuel: uint32(len(m.globals)), room: uint32(len(m.globals)) + 1, slow: m.numFuncs() + added}
+	e.helpers = m.findHelpers(e.slow + 1)
 	out := make([]byte, 0, len(m.in)+len(m.in)/2)
 	out = append(out, m.in[:8]...)
 	out = m.customAfter(out, 0)
@@ -83,6 +84,11 @@ func (m *module) newTypes() []byte {
 			body = append(appendU32(body, uint32(len(results))), results...)
 		}
 	}
+	if len(m.helpers) > 0 {
+		m.bulkType = uint32(count)
+		count++
+		body = append(body, 0x60, 3, 0x7f, 0x7f, 0x7f, 0)
+	}
 	return m.extend(secType, count, body)
 }
 
@@ -121,7 +127,11 @@ func (m *module) newImports() []byte {
 }
 
 func (m *module) newFunctions() []byte {
-	return m.extend(secFunction, len(m.funcs)+1, appendU32(nil, m.emptyType))
+	more := appendU32(nil, m.emptyType)
+	for range m.helpers {
+		more = appendU32(more, m.bulkType)
+	}
+	return m.extend(secFunction, len(m.funcs)+1+len(m.helpers), more)
 }
 
 func appendLimits(out []byte, l limits) []byte {
@@ -169,7 +179,7 @@ func (e *emitter) codeSection(out []byte) []byte {
 	out = append(out, secCode)
 	size := len(out)
 	out = append(out, 0, 0, 0, 0, 0)
-	out = appendU32(out, uint32(len(e.m.funcs)+1))
+	out = appendU32(out, uint32(len(e.m.funcs)+1+len(e.m.helpers)))
 	for i := range e.m.funcs {
 		e.out = e.out[:0]
 		e.function(&e.m.funcs[i])
@@ -177,6 +187,10 @@ func (e *emitter) codeSection(out []byte) []byte {
 	}
 	slow := e.slowBody()
 	out = append(appendU32(out, uint32(len(slow))), slow...)
+	for _, h := range e.m.helpers {
+		body := e.helperBody(h)
+		out = append(appendU32(out, uint32(len(body))), body...)
+	}
 	putPadded(out[size:size+5], uint32(len(out)-size-5))
 	return out
 }

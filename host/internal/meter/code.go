@@ -13,7 +13,7 @@ const (
 	markIndirect                 // an indirect call, value is the type
 	markRefFunc                  // shift the function index
 	markReturn                   // becomes a branch out of the body when the function has an epilogue; value is the depth
-	markBulk                     // charge by the operand on top of the stack; value is the instruction
+	markBulk                     // charge by the operand on top of the stack; value is the instruction, payer memory.init's segment
 )
 
 type mark struct {

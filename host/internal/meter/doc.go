@@ -23,8 +23,8 @@
 //   - A function without loops, bulk operations or indirect calls that does at most absorbBelow units of work, its
 //     callees included, is paid by its callers: a direct call pays what the callee costs, an indirect call the most that
 //     any such function of its type costs.
-//   - Bulk operations and growth pay for their size before they run, so one fill can run past the end of a slice but a
-//     loop of fills cannot.
+//   - Bulk operations and growth pay for their size before they run, so one can run past the end of a slice but a loop of
+//     them cannot. Operations on more than 1 MiB of memory are done and paid a piece of that size at a time.
 //
 // Every cycle in control flow passes a loop head and every cycle in the call graph a function entry that is checked, since
 // absorbed functions are on no cycle; and chains of calls that double at each level are checked at each level. So the

@@ -8,6 +8,8 @@ type emitter struct {
 	room uint32 // the global with what is left of the stack budget
 	slow uint32 // the function behind every check
 
+	helpers map[helper]uint32 // the functions behind large bulk operations
+
 	// Of the function being written:
 	temp uint32 // a scratch i32, where it has bulk operations
 	near uint32 // a local copy of the fuel, where it has loops without calls
@@ -26,6 +28,8 @@ func (m *module) shifted(fn uint32) uint32 {
 }
 
 func (e *emitter) op(op byte, v uint32) { e.out = appendU32(append(e.out, op), v) }
+
+func (e *emitter) i32(v uint32) { e.out = appendI64(append(e.out, opI32Const), int64(int32(v))) }
 
 func (e *emitter) i64(v int64) { e.out = appendI64(append(e.out, opI64Const), v) }
 
@@ -98,7 +102,8 @@ func (e *emitter) mark(f *function, k *mark, i int) bool {
 			return true
 		}
 	case markBulk:
-		e.bulk(k.value)
+		e.bulk(k)
+		return true
 	}
 	return false
 }
@@ -189,12 +194,20 @@ const (
 )
 
 // bulk charges an operation by the size on top of the stack, before it runs. A grow beyond the cap fails at once and is
-// not charged for its size; any other operation beyond its bounds traps.
-func (e *emitter) bulk(what uint32) {
+// not charged for its size; any other operation beyond its bounds traps. A large one is handed to its helper.
+func (e *emitter) bulk(k *mark) {
 	e.op(opLocalTee, e.temp)
+	helper, ok := e.helpers[e.m.helperFor(k)]
+	if ok {
+		e.op(opLocalGet, e.temp)
+		e.i32(e.m.opts.bulkChunk)
+		e.out = appendI64(append(e.out, opI32GtU, opIf), int64(e.m.bulkType))
+		e.op(opCall, helper)
+		e.out = append(e.out, opElse)
+	}
 	e.op(opGlobalGet, e.fuel)
 	e.op(opLocalGet, e.temp)
-	switch what {
+	switch k.value {
 	case opMemoryGrow:
 		e.zeroAbove(e.m.opts.MaxMemoryPages)
 		e.scale(opI64Mul, growPageCost)
@@ -209,6 +222,10 @@ func (e *emitter) bulk(what uint32) {
 	e.out = append(e.out, opI64Sub)
 	e.op(opGlobalSet, e.fuel)
 	e.check()
+	e.out = append(e.out, e.m.in[k.at:k.end]...)
+	if ok {
+		e.out = append(e.out, opEnd)
+	}
 }
 
 // zeroAbove replaces a value above the cap by zero.

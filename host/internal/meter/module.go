@@ -92,9 +92,12 @@ type module struct {
 	indexes         []indexRef // function indices outside the code, in order of offset
 	taken           []bool     // by defined function: its reference escapes into a table or a value
 
+	segments   []uint32 // sizes of the data segments
 	complexity int64
 	scan       scanState
-	emptyType  uint32  // () -> (), appended
+	emptyType  uint32 // () -> (), appended
+	helpers    []helper
+	bulkType   uint32  // (i32, i32, i32) -> (), appended where there are helpers
 	blockTypes []int32 // by type: the block type with the same results
 }
 

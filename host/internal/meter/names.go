@@ -67,7 +67,7 @@ func (m *module) newNames(c custom) []byte {
 
 func (m *module) functionNames(r *reader) []byte {
 	n := r.u32()
-	out := appendU32(nil, n+added+1)
+	out := appendU32(nil, n+added+1+uint32(len(m.helpers)))
 	own := false
 	addOwn := func() {
 		for i, name := range []string{ImportModule + "." + Refuel, ImportModule + "." + Overflow} {
@@ -92,7 +92,11 @@ func (m *module) functionNames(r *reader) []byte {
 	if !own {
 		addOwn()
 	}
-	return appendName(appendU32(out, m.numFuncs()+added), ImportModule+".check")
+	out = appendName(appendU32(out, m.numFuncs()+added), ImportModule+".check")
+	for i := range m.helpers {
+		out = appendName(appendU32(out, m.numFuncs()+added+1+uint32(i)), ImportModule+".bulk")
+	}
+	return out
 }
 
 func (m *module) localNames(r *reader) []byte {

@@ -83,6 +83,9 @@ type Options struct {
 	// Defaults to 100,000.
 	MaxSegments int
 
+	// bulkChunk is the most bytes of memory that one instruction fills or copies, a multiple of 16. Tests make it small.
+	// Defaults to 1 MiB.
+	bulkChunk uint32
 	// allowImports admits imported memories, tables and globals: the specification tests need them.
 	allowImports bool
 }
@@ -108,6 +111,7 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.MaxTables, 16)
 	setDefault(&o.MaxElements, 200_000)
 	setDefault(&o.MaxSegments, 100_000)
+	setDefault(&o.bulkChunk, 1<<20)
 	return o
 }
 

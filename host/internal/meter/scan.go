@@ -18,6 +18,7 @@ type scanner struct {
 
 	straight bool  // nothing but plain instructions and block starts since the entry
 	fold     int32 // the loop head right behind the entry, 0 when there is none
+	segment  int32 // of the last memory.init
 }
 
 func (s *scanner) function() {
@@ -206,13 +207,12 @@ func (s *scanner) callValues(t uint32) {
 	s.f.values += int64(len(s.m.types[t].params) + len(s.m.types[t].results))
 }
 
-// bulk marks an instruction whose work depends on the operand on top of the stack.
+// bulk marks an instruction that has been read, whose work depends on the operand on top of the stack.
 func (s *scanner) bulk(at int, what uint32, cost int64) {
 	s.straight, s.f.bulk = false, true
 	s.frames[len(s.frames)-1].calls = true
 	s.pay(cost)
-	s.insert(markBulk, at)
-	s.marks[len(s.marks)-1].value = what
+	s.marks = append(s.marks, mark{at: int32(at), end: int32(s.off), kind: markBulk, value: what, payer: s.segment})
 }
 
 // target notes a branch. Only the function's own label and those of blocks and ifs are ends to jump to.

@@ -14,7 +14,7 @@ func (s *scanner) prefixFC(at int) {
 		s.zero()
 		s.zero()
 	case bulkMemoryInit:
-		s.u32()
+		s.segment = int32(s.u32())
 		s.zero()
 	default:
 		s.prefixFCImmediate(o.imm)

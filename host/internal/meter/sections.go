@@ -322,7 +322,9 @@ func (m *module) dataSection(r *reader) {
 		default:
 			r.failAt(ErrMalformed, at, "invalid data segment flags %#x", flags)
 		}
-		r.bytes(r.u32())
+		size := r.u32()
+		r.bytes(size)
+		m.segments = append(m.segments, size)
 	}
 }
 

@@ -45,7 +45,7 @@ type specCounts struct{ modules, refused, invalid, returns, traps, exhaustions i
 
 var specOptions = Options{
 	MaxMemoryPages: 1 << 16, MaxTableElements: 1 << 27, MaxStack: 256 << 10, MaxLocals: 1 << 16, MaxComplexity: 1 << 30,
-	MaxTotalComplexity: 1 << 30, allowImports: true,
+	MaxTotalComplexity: 1 << 30, allowImports: true, bulkChunk: 16,
 }
 
 func specDir(t *testing.T) string {

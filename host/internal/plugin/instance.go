@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/experimental"
 
 	"eshost/abi"
 	"eshost/host/event"
@@ -61,9 +62,15 @@ type job struct {
 type callContext struct {
 	context.Context
 	instance *Instance
+	making   context.Context // what wazero needs to know while it makes the instance, else nil
 }
 
-func (callContext) Value(any) any { return nil }
+func (c *callContext) Value(key any) any {
+	if c.making == nil {
+		return nil
+	}
+	return c.making.Value(key)
+}
 
 // errStopped unwinds the guest's frames; job.stopped says why.
 var errStopped = errors.New("stopped by the host")
@@ -101,7 +108,9 @@ func (in *Instance) start(ctx context.Context) error {
 	defer func() { in.call.Context = nil }()
 	defer in.output.flush(in)
 	code := in.module.code
+	in.call.making = experimental.WithMemoryAllocator(context.Background(), memories{})
 	guest, err := code.runtime.InstantiateModule(&in.call, code.code, in.module.engine.config)
+	in.call.making = nil
 	if err != nil {
 		return in.settle(err)
 	}
