@@ -51,6 +51,7 @@ mod host;
 mod run;
 
 pub mod config;
+pub mod json;
 pub mod log;
 pub mod state;
 #[cfg(not(target_arch = "wasm32"))]

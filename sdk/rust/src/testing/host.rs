@@ -1,5 +1,6 @@
-use super::{json, TestEvent};
+use super::TestEvent;
 use crate::errors::{Errno, STATUS_OK, STATUS_REJECT};
+use crate::json::Json;
 use crate::{Event, Result as Handled};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -15,7 +16,6 @@ const MAX_SCAN: usize = 1000;
 const MAX_EMIT_DATA: usize = 1 << 20;
 const MAX_METADATA: usize = 256 << 10;
 const MAX_EVENT_NAME: usize = 512;
-const MAX_DEPTH: usize = 256;
 
 /// The fake host: documents, settings, and what handlers logged and emitted.
 #[derive(Debug, Clone, Default)]
@@ -275,7 +275,7 @@ fn check_emitted(event: &Emitted) -> Result<(), Errno> {
 }
 
 fn json_text(data: &[u8]) -> Result<&str, Errno> {
-    std::str::from_utf8(data).ok().filter(|text| json::valid(text, MAX_DEPTH)).ok_or(Errno::Invalid)
+    std::str::from_utf8(data).ok().filter(|text| Json::parse(text.as_bytes()).is_ok()).ok_or(Errno::Invalid)
 }
 
 thread_local! {

@@ -12,7 +12,6 @@
 //! ```
 
 mod host;
-mod json;
 
 pub(crate) use host::{with_current, Answer};
 pub use host::{Emitted, Failure, LogLine, TestHost};
