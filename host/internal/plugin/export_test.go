@@ -42,6 +42,7 @@ var (
 	FunctionName = functionName
 	NewGuestLog  = newGuestLog
 	Signature    = signature
+	Demangle     = demangle
 	EmittedID    = emittedID
 )
 

@@ -70,14 +70,14 @@ func (in *Instance) trace(cause error) string {
 	n := 0
 	for frame := range strings.SplitSeq(frames, "\n\t") {
 		frame, _, _ = strings.Cut(frame, "\n")
-		name := strings.TrimPrefix(functionName(frame), ".")
+		name := strings.TrimPrefix(functionName(frame), in.module.code.code.Name()+".")
 		if strings.HasPrefix(name, in.module.engine.opts.Meter.Module+".") {
 			continue
 		}
 		if exported, ok := in.module.code.names[name]; ok {
 			name = exported
 		}
-		if name = printable(name, maxName); out.Len()+len(name) >= maxStack || n == maxFrames {
+		if name = printable(demangle(name), maxName); out.Len()+len(name) >= maxStack || n == maxFrames {
 			break
 		}
 		if n++; n > 1 {
