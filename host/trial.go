@@ -50,6 +50,9 @@ type TrialLog struct {
 	Text     string
 }
 
+// Grants lists everything that a plugin's allow can have.
+func Grants() []string { return plugin.Grants() }
+
 // TryModule runs a plugin's module over events without a store, in the sandbox and by the rules of a host. It takes the
 // plugin's module, events, order_by, allow, attempts, limits and config. It fails with ErrModule where a host would
 // refuse the module; events that fail are part of the report.

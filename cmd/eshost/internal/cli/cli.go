@@ -79,6 +79,7 @@ Exit codes: 0 done, 1 failed, 2 wrong use or wrong input, 3 something it needs i
 		a.waitCommand(),
 		a.readCommand(),
 		a.withoutStore(a.checkCommand()),
+		a.testCommand(),
 		a.benchCommand(),
 		a.withoutStore(a.versionCommand()),
 	)
