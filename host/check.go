@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 
 	"eshost/host/internal/meter"
 	"eshost/host/internal/plugin"
@@ -26,7 +25,7 @@ type ModuleReport struct {
 // that many bytes of memory, or limits.memory's default for 0. It fails with ErrModule where such a host
 // would refuse it.
 func CheckModule(ctx context.Context, file string, memory int64) (*ModuleReport, error) {
-	wasm, err := os.ReadFile(file)
+	wasm, _, err := readModule(file)
 	if err != nil {
 		return nil, &Error{Subject: "module", Err: err, hint: "name the path of a .wasm file"}
 	}

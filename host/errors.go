@@ -21,6 +21,15 @@ func (e *Error) Unwrap() error { return e.Err }
 // Hint says what to do next; it may be empty.
 func (e *Error) Hint() string { return e.hint }
 
+// withHint is an error's text and what to do about it.
+func withHint(err error) string {
+	var e *Error
+	if errors.As(err, &e) && e.hint != "" {
+		return err.Error() + "; " + e.hint
+	}
+	return err.Error()
+}
+
 // ErrModule is matched by errors about a module that this host does not run.
 var ErrModule = errors.New("unusable module")
 

@@ -139,6 +139,7 @@ func (h *Host) runParts(ctx context.Context, floor event.Position, listener net.
 	g.Go(func() error { return h.explainTail(h.tail.Run(ctx, floor)) })
 	g.Go(func() error { return h.appender.Run(ctx) })
 	g.Go(func() error { h.watchLeases(ctx); return nil })
+	g.Go(func() error { h.watchModules(ctx); return nil })
 	for _, p := range h.plugins {
 		g.Go(func() error { return p.run(ctx, h) })
 	}
@@ -226,7 +227,7 @@ func (h *Host) Close() error {
 func (h *Host) closeSandbox(ctx context.Context) error {
 	var errs []error
 	for _, p := range h.plugins {
-		errs = append(errs, p.module.Close(ctx))
+		errs = append(errs, p.close(ctx))
 	}
 	return errors.Join(append(errs, h.engine.Close(ctx))...)
 }

@@ -2,8 +2,13 @@ package host
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
+	"fmt"
+	"io"
 	"log/slog"
+	"os"
 
 	"eshost/host/internal/meter"
 	"eshost/host/internal/plugin"
@@ -73,4 +78,31 @@ func meterHint(err error) string {
 		}
 	}
 	return ""
+}
+
+// maxModuleBytes is as large as the meter takes them.
+const maxModuleBytes = 32 << 20
+
+// readModule reads a module's file, and says what the file was like just before.
+func readModule(file string) ([]byte, os.FileInfo, error) {
+	info, err := os.Stat(file)
+	if err != nil {
+		return nil, nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, nil, fmt.Errorf("%s is not a file", file)
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer f.Close()
+	wasm, err := io.ReadAll(io.LimitReader(f, maxModuleBytes+1)) // one more, which the meter refuses
+	return wasm, info, err
+}
+
+// digestOf is a module's SHA-256 in hex.
+func digestOf(wasm []byte) string {
+	sum := sha256.Sum256(wasm)
+	return hex.EncodeToString(sum[:])
 }

@@ -10,6 +10,7 @@ import (
 
 	"eshost/host/config"
 	"eshost/host/event"
+	"eshost/host/internal/admin"
 	"eshost/host/internal/delivery"
 	"eshost/host/internal/plugin"
 	"eshost/host/internal/tail"
@@ -19,20 +20,40 @@ import (
 // hosted is one plugin of this host: its section of hosts.toml, its module, and its runner once the
 // store knows where it starts.
 type hosted struct {
-	conf   config.Plugin
-	module *plugin.Module
+	conf  config.Plugin
+	stamp os.FileInfo // of the module's file when it was last read; watchModules owns it
 
-	mu     sync.Mutex
-	runner *delivery.Runner
-	reason string // why there is no runner yet
+	mu      sync.Mutex
+	module  *plugin.Module // that handles events
+	next    *plugin.Module // that takes its place as soon as its runner has ended
+	replace context.CancelCauseFunc
+	refused *admin.Refused
+	runner  *delivery.Runner
+	before  delivery.Status // of the runners before this one: what they have handled
+	reason  string          // why there is no runner yet
 }
 
-// loadPlugin reads, checks and compiles a plugin's module. What is hashed is what is compiled.
+// loadPlugin reads, checks and compiles a plugin's module.
 func loadPlugin(ctx context.Context, engine *plugin.Engine, conf config.Plugin) (*hosted, error) {
-	wasm, err := os.ReadFile(conf.Module)
+	wasm, info, err := readModule(conf.Module)
 	if err != nil {
 		return nil, &Error{Subject: pluginSubject(conf.Name), Err: fmt.Errorf("read its module: %w", err),
 			hint: fmt.Sprintf("build it, or correct plugins.%s.module in hosts.toml", conf.Name)}
+	}
+	m, err := compileModule(ctx, engine, conf, wasm)
+	if err != nil {
+		return nil, err
+	}
+	return &hosted{conf: conf, module: m, stamp: info, reason: "starting"}, nil
+}
+
+// compileModule checks and compiles a plugin's module: the bytes whose digest is compared with the one that is
+// pinned are the bytes that are compiled.
+func compileModule(ctx context.Context, engine *plugin.Engine, conf config.Plugin, wasm []byte) (*plugin.Module, error) {
+	subject := fmt.Sprintf("plugin %q: %s", conf.Name, conf.Module)
+	if is := digestOf(wasm); conf.SHA256 != "" && is != conf.SHA256 {
+		return nil, &Error{Subject: subject, Err: &unusable{fmt.Errorf("the module's SHA-256 is %s, pinned is %s", is, conf.SHA256)},
+			hint: fmt.Sprintf("put the pinned module in its place or, if this one is meant, write sha256 = %q", is)}
 	}
 	m, err := engine.Load(ctx, wasm, plugin.Spec{
 		Name:   conf.Name,
@@ -41,12 +62,12 @@ func loadPlugin(ctx context.Context, engine *plugin.Engine, conf config.Plugin) 
 		Limits: plugin.Limits{Memory: uint64(conf.Limits.Memory), Time: conf.Limits.Time, EmitDepth: conf.Limits.EmitDepth},
 	})
 	if err != nil {
-		return nil, moduleError(fmt.Sprintf("plugin %q: %s", conf.Name, conf.Module), err)
+		return nil, moduleError(subject, err)
 	}
-	return &hosted{conf: conf, module: m, reason: "starting"}, nil
+	return m, nil
 }
 
-// run delivers until ctx ends.
+// run delivers until ctx ends, with one runner after another as the module is replaced.
 func (p *hosted) run(ctx context.Context, h *Host) error {
 	gen, err := p.place(ctx, h)
 	if err != nil {
@@ -58,7 +79,7 @@ func (p *hosted) run(ctx context.Context, h *Host) error {
 	}
 	reader := h.tail.NewReader(event.Filter{Types: p.conf.Events})
 	defer reader.Close()
-	r := delivery.NewRunner(h.store, reader, module{p.module, p.conf.Limits.Memory}, delivery.Options{
+	o := delivery.Options{
 		Plugin:       p.conf.Name,
 		Generation:   gen.ID,
 		HostID:       h.self.ID,
@@ -75,12 +96,29 @@ func (p *hosted) run(ctx context.Context, h *Host) error {
 		Logger:       h.log.With("plugin", p.conf.Name),
 		Metrics:      h.deliveryMetrics,
 		Committed:    h.o.Committed,
-	})
-	p.mu.Lock()
-	p.runner, p.reason = r, ""
-	p.mu.Unlock()
-	r.Run(ctx)
+	}
+	for ctx.Err() == nil {
+		m, run, err := p.begin(ctx)
+		if err != nil {
+			return err
+		}
+		r := delivery.NewRunner(h.store, reader, module{m, p.conf.Limits.Memory}, o)
+		p.setRunner(r)
+		r.Run(run)
+	}
 	return nil
+}
+
+// setRunner counts on from the runner before.
+func (p *hosted) setRunner(r *delivery.Runner) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.runner != nil {
+		last := p.runner.Status()
+		p.before.Handled += last.Handled
+		p.before.Failed += last.Failed
+	}
+	p.runner, p.reason = r, ""
 }
 
 // place returns the plugin's live generation; a new plugin gets its first one at the configured start.
@@ -155,7 +193,10 @@ func (p *hosted) status() delivery.Status {
 	if p.runner == nil {
 		return delivery.Status{State: delivery.Starting, Reason: p.reason}
 	}
-	return p.runner.Status()
+	st := p.runner.Status()
+	st.Handled += p.before.Handled
+	st.Failed += p.before.Failed
+	return st
 }
 
 // wake makes a plugin that waits for its lease ask for it again.

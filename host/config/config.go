@@ -74,6 +74,8 @@ type Plugin struct {
 	Name string
 	// Module is the path of the .wasm file. It has no default.
 	Module string
+	// SHA256 pins the module: another one is refused. 64 hex digits. Defaults to any.
+	SHA256 string
 	// Events lists the event types the plugin gets; empty means all. Defaults to all.
 	Events []string
 	// Start is where a plugin begins that the store does not know yet. Defaults to the beginning.

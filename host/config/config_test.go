@@ -103,6 +103,7 @@ log_level = "debug"
 url = "postgres://app:${DB_PASSWORD}@db/app"
 poll_max = "20ms"
 [plugins.zebra]
+sha256 = "sha256:ABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABAB"
 module = "/srv/zebra.wasm"
 events = ["Deposited", "${CURRENCY}Withdrawn"]
 start = "end"
@@ -132,7 +133,7 @@ module = "ant.wasm"
 		Host:  Host{Name: "app1", ShutdownTimeout: time.Minute, CacheDir: "/etc/eshost/cache", LogFormat: LogJSON, LogLevel: slog.LevelDebug},
 		Store: Store{URL: "postgres://app:hunter2@db/app", PollMax: 20 * time.Millisecond},
 		Plugins: []Plugin{{
-			Name: "zebra", Module: "/srv/zebra.wasm", Events: []string{"Deposited", "EURWithdrawn"}, Start: Start{At: StartAtEnd},
+			Name: "zebra", Module: "/srv/zebra.wasm", SHA256: strings.Repeat("ab", 32), Events: []string{"Deposited", "EURWithdrawn"}, Start: Start{At: StartAtEnd},
 			OrderBy: "metadata.tenant", Allow: []string{"emit", "log", "state"}, Lanes: 3, Batch: 10,
 			Retry:  Retry{Attempts: 7, First: time.Millisecond, Longest: 2 * time.Second, MaxParked: 5},
 			Limits: Limits{Memory: 64 << 10, Time: time.Second, Cache: 1 << 20, EmitDepth: 3},

@@ -131,6 +131,7 @@ func readPlugin(parent, t *table, name, folder string) Plugin {
 		parent.mistake(name, `has no module, the one key without a default; add module = "path/to/module.wasm"`)
 	}
 	p.Module = read(t, "module", "", path(folder, "the path of a .wasm file"))
+	p.SHA256 = read(t, "sha256", "", digest())
 	p.Events = read(t, "events", nil, eventTypes())
 	p.Start = read(t, "start", p.Start, start())
 	p.OrderBy = read(t, "order_by", p.OrderBy, orderBy())

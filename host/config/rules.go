@@ -164,6 +164,20 @@ func path(folder, want string) rule[string] {
 	}}
 }
 
+var digestPattern = regexp.MustCompile(`^[0-9a-fA-F]{64}$`)
+
+// digest is a module's SHA-256, in small letters.
+func digest() rule[string] {
+	return rule[string]{`the module's SHA-256 as 64 hex digits; eshost check MODULE prints it`, func(v any) (string, error) {
+		s, _ := v.(string)
+		s = strings.TrimPrefix(s, "sha256:")
+		if !digestPattern.MatchString(s) {
+			return "", errUnfit
+		}
+		return strings.ToLower(s), nil
+	}}
+}
+
 // orOff is the rule, or "off" or "" for an empty value.
 func orOff(r rule[string]) rule[string] {
 	return rule[string]{r.want, func(v any) (string, error) {

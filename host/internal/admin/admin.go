@@ -69,6 +69,15 @@ type Plugin struct {
 	Retrying     int    `json:"retrying_sequences"`
 	Parked       int    `json:"parked_sequences"`
 	Waiting      int    `json:"waiting_events"`
+	// Refused is the module that was put in the place of this one and cannot be used.
+	Refused *Refused `json:"refused,omitempty"`
+}
+
+// Refused is a module that this host does not run.
+type Refused struct {
+	Digest string    `json:"digest,omitempty"`
+	Reason string    `json:"reason"`
+	Since  time.Time `json:"since"`
 }
 
 // Serve answers requests until ctx ends. It owns the listener.
