@@ -22,8 +22,7 @@ type compiled struct {
 	ready chan struct{} // closed when the fields below are set
 	err   error
 
-	code    wazero.CompiledModule
-	runtime wazero.Runtime
+	program *program
 	info    Info
 	exports guestExports
 	names   map[string]string // of functions that wazero only has numbers for
@@ -136,9 +135,8 @@ func (e *Engine) drop(c *compiled) {
 	if (c.refs == 0 || failed) && e.compiled[c.key] == c {
 		delete(e.compiled, c.key)
 	}
-	if c.refs == 0 && c.code != nil {
-		// Closing compiled code cannot fail, and instances of it may still be collected later.
-		_ = c.code.Close(context.Background())
+	if c.refs == 0 && c.program != nil {
+		_ = c.program.close(context.Background()) // frees memory, which cannot fail
 	}
 }
 
@@ -163,21 +161,34 @@ func (e *Engine) build(ctx context.Context, c *compiled, wasm []byte) (err error
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if c.code, c.runtime, err = e.runtimes.compile(ctx, metered); err != nil {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		return refuse(ErrNotModule, "", "the module does not validate: %s", printable(err.Error(), maxMessage))
-	}
-	if c.exports, err = e.checkExports(c.code); err != nil {
+	if c.program, err = e.compile(ctx, metered); err != nil {
 		return err
 	}
-	if err := e.checkImports(c.code); err != nil {
+	if c.exports, err = e.checkExports(c.program.code); err != nil {
+		return err
+	}
+	if err := e.checkImports(c.program.code); err != nil {
 		return err
 	}
 	c.info = e.describe(c, wasm, manifest)
-	c.names = exportNames(c.code)
+	c.names = exportNames(c.program.code)
 	return nil
+}
+
+func (e *Engine) compile(ctx context.Context, metered []byte) (*program, error) {
+	limited, cancel := context.WithTimeout(ctx, e.opts.CompileTime)
+	defer cancel()
+	p, err := e.compiler.compile(limited, metered)
+	switch {
+	case err == nil:
+		return p, nil
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case limited.Err() != nil:
+		return nil, refuse(ErrCompileTime, "make the module smaller: a release build, fewer dependencies, smaller functions",
+			"the module was not compiled after %v", e.opts.CompileTime)
+	}
+	return nil, refuse(ErrNotModule, "build the module again: the file is damaged, or its compiler is", "the module does not validate: %s", printable(err.Error(), maxMessage))
 }
 
 // exportNames maps the numbers that stand for functions without a name in stack traces to what they are exported as.

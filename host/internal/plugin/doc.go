@@ -1,6 +1,6 @@
 // Package plugin runs events through WebAssembly modules that nobody has to trust.
 //
-// An Engine owns wazero's runtime, the compile cache on disk and one compiled module for each distinct (digest, memory
+// An Engine owns the compile cache on disk and one compiled module, with a runtime of its own, for each distinct (digest, memory
 // limit), however many plugins and instances share it. A Module is one plugin's use of a compiled module: its grants,
 // configuration, limits and log. An Instance is one running copy with a memory of its own; one goroutine uses it at a time.
 //

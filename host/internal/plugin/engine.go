@@ -34,6 +34,9 @@ type EngineOptions struct {
 	// Slice is the most fuel a guest burns before the host looks at the clock. It is the longest the Go garbage
 	// collector waits for a guest, so slow machines use less of it by themselves. Defaults to 200,000.
 	Slice int64
+	// CompileTime is how long one module may take to compile. Nothing bounds it but the size and the complexity that the
+	// meter admits, and those are meant for what compilers make. Defaults to 1m.
+	CompileTime time.Duration
 	// LogRate is how many lines a second one plugin may log; twice as many in a burst. Defaults to 100.
 	LogRate int
 	// Logger gets what guests log and what the engine has to say. Defaults to a silent one.
@@ -45,6 +48,9 @@ type EngineOptions struct {
 func (o EngineOptions) withDefaults() EngineOptions {
 	if o.Slice <= 0 {
 		o.Slice = 200_000
+	}
+	if o.CompileTime <= 0 {
+		o.CompileTime = time.Minute
 	}
 	if o.LogRate <= 0 {
 		o.LogRate = 100
@@ -62,7 +68,7 @@ type Engine struct {
 	start  time.Time
 	config wazero.ModuleConfig // of every instance
 
-	runtimes *runtimes
+	compiler *compiler
 
 	mu        sync.Mutex
 	compiled  map[compiledKey]*compiled
@@ -83,7 +89,7 @@ func NewEngine(ctx context.Context, o EngineOptions) (*Engine, error) {
 	}
 	e.served = newServed(abiFuncs(), meterFuncs(o.Meter), assemblyScriptFuncs(), wasiFuncs())
 	var err error
-	if e.runtimes, err = newRuntimes(ctx, e.opts, e.served); err != nil {
+	if e.compiler, err = newCompiler(ctx, e.opts, e.served); err != nil {
 		return nil, fmt.Errorf("new engine: %w", err)
 	}
 	return e, nil
@@ -101,7 +107,13 @@ func (e *Engine) Close(ctx context.Context) error {
 		return fmt.Errorf("close engine: %d instances are still open", e.instances)
 	}
 	e.closed = true
-	return e.runtimes.close(ctx)
+	var errs []error
+	for _, c := range e.compiled {
+		if c.program != nil {
+			errs = append(errs, c.program.close(ctx))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // now is a monotonic clock.

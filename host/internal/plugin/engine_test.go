@@ -165,36 +165,38 @@ func TestAPanicWhileLoadingIsARefusal(t *testing.T) {
 	wantRefused(t, err, "not a WebAssembly module", "panic: runtime error: slice bounds", "report")
 }
 
+// cacheUser starts an engine with a cache, runs an event, and returns what the engine logged.
+func cacheUser(t *testing.T, dir string) string {
+	t.Helper()
+	var l logs
+	e, err := plugin.NewEngine(t.Context(), plugin.EngineOptions{Meter: theMeter(), CacheDir: dir, Logger: l.logger()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := e.Load(t.Context(), guest(t, "behave"), plugin.Spec{Name: "test", Grants: plugin.Grants()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := m.NewInstance(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	fx := newMemory()
+	if err := in.Handle(t.Context(), newEvent("x"), 1, fx); err != nil || fx.writes != 1 {
+		t.Errorf("got %v", err)
+	}
+	if err := errors.Join(in.Close(t.Context()), m.Close(t.Context()), e.Close(t.Context())); err != nil {
+		t.Error(err)
+	}
+	return l.String()
+}
+
 func TestCompileCache(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "deep", "cache")
-	run := func(wantLog string) {
-		t.Helper()
-		var l logs
-		e, err := plugin.NewEngine(t.Context(), plugin.EngineOptions{Meter: theMeter(), CacheDir: dir, Logger: l.logger()})
-		if err != nil {
-			t.Fatal(err)
-		}
-		m, err := e.Load(t.Context(), guest(t, "behave"), plugin.Spec{Name: "test", Grants: plugin.Grants()})
-		if err != nil {
-			t.Fatal(err)
-		}
-		in, err := m.NewInstance(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		fx := newMemory()
-		if err := in.Handle(t.Context(), newEvent("x"), 1, fx); err != nil || fx.writes != 1 {
-			t.Errorf("got %v", err)
-		}
-		if err := errors.Join(in.Close(t.Context()), m.Close(t.Context()), e.Close(t.Context())); err != nil {
-			t.Error(err)
-		}
-		if !strings.Contains(l.String(), wantLog) || wantLog == "" && l.String() != "" {
-			t.Errorf("logged %q, want %q", l.String(), wantLog)
-		}
+	if log := cacheUser(t, dir); log != "" {
+		t.Errorf("the first start logged %q", log)
 	}
-	run("")
 	files := cached(t, dir)
 	if len(files) != 1 {
 		t.Fatalf("the cache holds %q", files)
@@ -203,24 +205,89 @@ func TestCompileCache(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	run("")
-	if after, err := os.Stat(files[0]); err != nil || !after.ModTime().Equal(before.ModTime()) || len(cached(t, dir)) != 1 {
+	if log := cacheUser(t, dir); log != "" {
+		t.Errorf("the second start logged %q", log)
+	}
+	if after, err := os.Stat(files[0]); err != nil || !os.SameFile(before, after) || !after.ModTime().Equal(before.ModTime()) || len(cached(t, dir)) != 1 {
 		t.Errorf("the second start did not use the cache: %v", err)
 	}
 	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
 		t.Errorf("the folder is %v, %v", info.Mode(), err)
 	}
-	if err := os.Truncate(files[0], 10); err != nil { // as after a crash of the machine
-		t.Fatal(err)
+}
+
+// TestDamagedCompileCache changes what is cached in ways that would end the process if it were used: wazero checks the
+// machine code itself, not the offsets and counts before it.
+func TestDamagedCompileCache(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "cache")
+	cacheUser(t, dir)
+	change := func(path string, change func([]byte) []byte) {
+		b, err := os.ReadFile(path)
+		if err == nil {
+			err = os.WriteFile(path, change(b), 0o600)
+		}
+		if err != nil {
+			t.Error(err)
+		}
 	}
-	run("compiled a module without the cache")
+	flip := func(at float64) func(string) {
+		return func(file string) {
+			change(file, func(b []byte) []byte { b[int(at*float64(len(b)-1))] ^= 0x40; return b })
+		}
+	}
+	cases := map[string]func(file string){
+		"cut":          func(file string) { change(file, func(b []byte) []byte { return b[:10] }) },
+		"longer":       func(file string) { change(file, func(b []byte) []byte { return append(b, 0) }) },
+		"empty":        func(file string) { change(file, func([]byte) []byte { return nil }) },
+		"first bit":    flip(0),
+		"machine code": flip(0.5),
+		"last bit":     flip(1),
+		"one more file": func(file string) {
+			change(file, func(b []byte) []byte { _ = os.WriteFile(file+"1", b, 0o600); return b })
+		},
+		"offsets": func(file string) { change(file, func(b []byte) []byte { b[30] ^= 0xff; b[31] ^= 0xff; return b }) },
+		"another's": func(file string) {
+			if err := errors.Join(os.Rename(file, file+".bin"), os.Symlink(file+".bin", file)); err != nil {
+				t.Error(err)
+			}
+		},
+	}
+	for name, spoil := range cases {
+		files := cached(t, dir)
+		if len(files) != 1 {
+			t.Fatalf("%s: the cache holds %q", name, files)
+		}
+		spoil(files[0])
+		if log := cacheUser(t, dir); !strings.Contains(log, "is not what was put there") {
+			t.Errorf("%s: logged %q", name, log)
+		}
+		if log := cacheUser(t, dir); log != "" {
+			t.Errorf("%s: the entry was not made anew: %q", name, log)
+		}
+	}
+	for _, left := range glob(t, filepath.Join(dir, "*")) {
+		if strings.HasPrefix(filepath.Base(left), "new-") {
+			t.Errorf("left behind: %s", left)
+		}
+	}
+}
+
+func TestCompileTimeIsLimited(t *testing.T) {
+	t.Parallel()
+	e := newEngine(t, plugin.EngineOptions{CompileTime: 1})
+	_, err := e.Load(t.Context(), guest(t, "behave"), plugin.Spec{Name: "test", Grants: plugin.Grants()})
+	wantRefused(t, err, "takes too long to compile", "not compiled after 1ns", "smaller")
+	if n := e.Compiled(); n != 0 {
+		t.Errorf("%d modules are held by nobody", n)
+	}
 }
 
 func cached(t *testing.T, dir string) []string {
 	t.Helper()
 	var files []string
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err == nil && d.Type().IsRegular() {
+		if err == nil && d.Type().IsRegular() && d.Name() != "sha256" {
 			files = append(files, path)
 		}
 		return err

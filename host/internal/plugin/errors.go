@@ -19,6 +19,8 @@ var (
 	ErrABIVersion = errors.New("other ABI version")
 	// ErrGrant: the module imports a function that the plugin is not allowed to use.
 	ErrGrant = errors.New("not allowed")
+	// ErrCompileTime: the module takes too long to compile.
+	ErrCompileTime = errors.New("takes too long to compile")
 	// ErrManifest: the section that describes the module cannot be read.
 	ErrManifest = errors.New("bad manifest")
 	// ErrSpec: what the plugin was configured with is impossible.

@@ -109,7 +109,7 @@ func (in *Instance) start(ctx context.Context) error {
 	defer in.output.flush(in)
 	code := in.module.code
 	in.call.making = experimental.WithMemoryAllocator(context.Background(), memories{})
-	guest, err := code.runtime.InstantiateModule(&in.call, code.code, in.module.engine.config)
+	guest, err := code.program.runtime.InstantiateModule(&in.call, code.program.code, in.module.engine.config)
 	in.call.making = nil
 	if err != nil {
 		return in.settle(err)

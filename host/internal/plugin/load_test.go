@@ -82,7 +82,7 @@ func TestLoadRefuses(t *testing.T) {
 
 func isKind(err error, text string) bool {
 	for _, k := range []error{plugin.ErrNotModule, plugin.ErrComponent, plugin.ErrExport, plugin.ErrImport, plugin.ErrABIVersion,
-		plugin.ErrGrant, plugin.ErrManifest, plugin.ErrSpec} {
+		plugin.ErrGrant, plugin.ErrCompileTime, plugin.ErrManifest, plugin.ErrSpec} {
 		if k.Error() == text {
 			return errors.Is(err, k)
 		}

@@ -90,7 +90,7 @@ type Info struct {
 func (e *Engine) describe(c *compiled, wasm []byte, manifest *Manifest) Info {
 	info := Info{Digest: c.digest(), Size: len(wasm), Manifest: manifest}
 	grants := make(map[string]bool)
-	for _, f := range c.code.ImportedFunctions() {
+	for _, f := range c.program.code.ImportedFunctions() {
 		module, name, _ := f.Import()
 		if module == e.opts.Meter.Module {
 			continue
@@ -102,12 +102,12 @@ func (e *Engine) describe(c *compiled, wasm []byte, manifest *Manifest) Info {
 	}
 	slices.Sort(info.Imports)
 	info.Imports = slices.Compact(info.Imports)
-	for name := range c.code.ExportedFunctions() {
+	for name := range c.program.code.ExportedFunctions() {
 		info.Exports = append(info.Exports, printable(name, maxName))
 	}
 	slices.Sort(info.Exports)
 	info.Grants = slices.Sorted(maps.Keys(grants))
-	memory := c.code.ExportedMemories()[abi.ExportMemory]
+	memory := c.program.code.ExportedMemories()[abi.ExportMemory]
 	info.MinMemory = uint64(memory.Min()) * pageSize
 	if most, bounded := memory.Max(); bounded {
 		info.MaxMemory = uint64(most) * pageSize

@@ -81,17 +81,23 @@ func (e *Engine) checkExports(code wazero.CompiledModule) (guestExports, error) 
 
 var versionMarker = regexp.MustCompile(`^eshost_(?:abi_)?v([0-9]+)$`)
 
-// checkMarker finds a module that was made for another version of the ABI.
+// checkMarker finds a module that was made for another version of the ABI, or for several.
 func checkMarker(funcs map[string]api.FunctionDefinition) error {
-	if funcs[abi.ExportMarker] != nil {
-		return nil
-	}
+	var others []string
 	for name := range funcs {
-		if v := versionMarker.FindStringSubmatch(name); v != nil {
-			return otherVersion(v[1])
+		if v := versionMarker.FindStringSubmatch(name); v != nil && name != abi.ExportMarker {
+			others = append(others, name)
 		}
 	}
-	return nil
+	if len(others) == 0 {
+		return nil
+	}
+	slices.Sort(others)
+	if funcs[abi.ExportMarker] == nil {
+		return otherVersion(versionMarker.FindStringSubmatch(others[0])[1])
+	}
+	return refuse(ErrABIVersion, "build it with one SDK, which leaves one marker",
+		"the module exports the markers %s and %s; a module speaks one version of the ABI, this host serves version 1", abi.ExportMarker, printable(others[0], maxName))
 }
 
 func otherVersion(v string) error {
@@ -149,7 +155,7 @@ func (e *Engine) importHint(module, name string) string {
 		}
 		return module + " has " + strings.Join(known, ", ")
 	}
-	return fmt.Sprintf("functions are served from %s, wasi_snapshot_preview1 and env", abi.Module)
+	return fmt.Sprintf("functions are served from %s, wasi_snapshot_preview1 and env; plugins and other modules cannot be imported", abi.Module)
 }
 
 // nearest returns the candidate that a few typing mistakes away, or "".
