@@ -39,7 +39,8 @@ type Module struct {
 	compiled wazero.CompiledModule
 	instance *instance
 	limit    time.Duration // of one call of the module; 0 is none
-	stuck    bool          // a call could not be stopped
+	late     bool          // a call took longer
+	stuck    bool          // and could not be stopped
 
 	// Answers that take the place of the host's, for the kit.
 	refuse func(function string) abi.Errno // 0 lets the call through

@@ -3,6 +3,7 @@ package abitest
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -52,27 +53,49 @@ func (k *kit) with(change func(*event.Event)) event.Event {
 	return e
 }
 
-// later lays an event out as a later host might: with more slots than version 1 has, other bytes between the slots' own, and
-// the slots' bytes in another order.
-func later(e *event.Event, extra int) []byte {
-	const fixed, known = 40, 7
-	plain := abi.AppendEnvelope(nil, e, 1)
-	le, header := binary.LittleEndian, fixed+8*(known+extra)
-	b := make([]byte, header, len(plain)+1024)
-	copy(b, plain[:fixed])
+// The envelope's layout.
+const (
+	fixedHeader = 40
+	knownSlots  = 7
+)
+
+// withMoreSlots lays an event out as a later host might, with slots that version 1 does not know.
+func withMoreSlots(e *event.Event) []byte {
+	contents := slotContents(e)
+	return envelope(e, append(contents, []byte("what a later host has to say"), nil, []byte("7")), func(int) (int, int) { return 0, 0 })
+}
+
+// withMovedSlots puts the slots' bytes in another order, with other bytes between.
+func withMovedSlots(e *event.Event) []byte {
+	return envelope(e, slotContents(e), func(i int) (place, gap int) { return knownSlots - 1 - i, 3 + 5*(i%4) })
+}
+
+func slotContents(e *event.Event) [][]byte {
+	return [][]byte{[]byte(e.ID), []byte(e.Type), []byte(e.Stream), []byte(e.StreamType), e.Data, e.Metadata, []byte(e.ContentType)}
+}
+
+// envelope is an event's header with these slots, the i-th of which is written at a place among the others, behind a gap.
+func envelope(e *event.Event, contents [][]byte, layout func(i int) (place, gap int)) []byte {
+	le, header := binary.LittleEndian, fixedHeader+8*len(contents)
+	b := make([]byte, header)
+	copy(b, abi.AppendEnvelope(nil, e, 1)[:fixedHeader])
 	le.PutUint16(b[4:], uint16(header))
-	le.PutUint32(b[36:], known+uint32(extra))
-	filler := strings.Repeat("\xff{}\x00", 5)
-	for i := known + extra - 1; i >= 0; i-- {
-		b = append(b, filler[:3+5*(i%4)]...)
-		content := []byte("what slot 7 and those after it hold")
-		if i < known {
-			at, size := le.Uint32(plain[fixed+8*i:]), le.Uint32(plain[fixed+8*i+4:])
-			content = plain[at : at+size]
-		}
-		le.PutUint32(b[fixed+8*i:], uint32(len(b)))
-		le.PutUint32(b[fixed+8*i+4:], uint32(len(content)))
-		b = append(b, content...)
+	le.PutUint32(b[36:], uint32(len(contents)))
+	order := make([]int, len(contents))
+	for i := range order {
+		order[i] = i
 	}
-	return append(b, filler...)
+	slices.SortStableFunc(order, func(i, j int) int {
+		first, _ := layout(i)
+		second, _ := layout(j)
+		return first - second
+	})
+	for _, i := range order {
+		_, gap := layout(i)
+		b = append(b, strings.Repeat("\xff{}\x00", gap)[:gap]...)
+		le.PutUint32(b[fixedHeader+8*i:], uint32(len(b)))
+		le.PutUint32(b[fixedHeader+8*i+4:], uint32(len(contents[i])))
+		b = append(b, contents[i]...)
+	}
+	return b
 }

@@ -26,7 +26,9 @@ const (
 func eventChecks() []check {
 	return []check{
 		{"handle returns 0, 1 or 2", anyOtherStatus, false, (*kit).statuses},
+		{"addresses lie in memory", "A pointer or length outside the guest's memory is no error code but a trap:", false, (*kit).addresses},
 		{"a crash says why", textIsShown, false, (*kit).crashes},
+		{"the inbox grows", "The host keeps the address and asks again only when it needs a larger one", false, (*kit).inboxGrows},
 		{"an event of another type", "event's envelope is the first `len` bytes of the inbox. Returns a status", false, (*kit).otherType},
 		{"empty data", "data: exactly the bytes that were appended", false, (*kit).emptyData},
 		{"data of 1 MiB", "| `eshost_inbox` | `(min i32) -> i32` | returns the address of a buffer of at least `min` bytes", false, (*kit).largeData},
@@ -34,7 +36,6 @@ func eventChecks() []check {
 		{"unknown slots are ignored", throughSlots, false, (*kit).unknownSlots},
 		{"slots are found wherever they lie", throughSlots, false, (*kit).movedSlots},
 		{"the inbox serves many events", "The buffer stays valid until the next `eshost_inbox`.", false, (*kit).inboxStays},
-		{"addresses lie in memory", "A pointer or length outside the guest's memory is no error code but a trap:", false, (*kit).addresses},
 		{"large answers are read", "If it fits into `cap` bytes it has been written to `buf`; if not, nothing was written and the host keeps the data for `result_read`,", false, (*kit).largeAnswers},
 		{"refused calls are borne", "**Negative answers** are errors:", false, (*kit).refusedCalls},
 		{"the same events have the same effects", "So a replay gives the same bytes.", false, (*kit).deterministic},
@@ -151,12 +152,8 @@ func (k *kit) extremes() error {
 	return nil
 }
 
-func (k *kit) unknownSlots() error {
-	return k.inEnvelope(func(e *event.Event) []byte { return later(e, 3) })
-}
-func (k *kit) movedSlots() error {
-	return k.inEnvelope(func(e *event.Event) []byte { return later(e, 0) })
-}
+func (k *kit) unknownSlots() error { return k.inEnvelope(withMoreSlots) }
+func (k *kit) movedSlots() error   { return k.inEnvelope(withMovedSlots) }
 
 // inEnvelope wants each sample to do the same in another envelope.
 func (k *kit) inEnvelope(envelope func(*event.Event) []byte) error {

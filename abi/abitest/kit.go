@@ -114,8 +114,9 @@ func Check(ctx context.Context, wasm []byte, o Options) *Report {
 		} else if result.judge(c.ask(k)); result.Outcome == Failed && c.needed {
 			broken = "the module failed: " + c.name
 		}
-		if k.module != nil && k.module.stuck {
-			broken = "the module does not stop running"
+		if k.module != nil && k.module.late && broken == "" {
+			broken = "the module does not return"
+			result.judge(differs(fmt.Sprintf("a call that returns within %v", o.Time), "one that was still running"))
 		}
 		report.add(result)
 	}

@@ -27,11 +27,12 @@ func (m *Module) limited(ctx context.Context, run func(context.Context) error) e
 	select {
 	case err := <-done:
 		if ctx.Err() != nil {
+			m.late = true
 			return errTime{m.limit}
 		}
 		return err
 	case <-time.After(m.limit + grace):
-		m.stuck = true
+		m.late, m.stuck = true, true
 		return errTime{m.limit}
 	}
 }

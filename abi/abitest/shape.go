@@ -3,6 +3,7 @@ package abitest
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"regexp"
@@ -122,7 +123,7 @@ func exported(name, params, results string, required bool) func(*kit) error {
 func (k *kit) listExports() string { return "the exports " + strings.Join(k.module.Exports(), ", ") }
 
 func (k *kit) reservedNames() error {
-	for _, name := range k.module.Exports() {
+	for _, name := range exportNames(k.wasm) {
 		if strings.HasPrefix(name, reservedPrefix) {
 			return differs("no export that begins with "+reservedPrefix, "%s", name)
 		}
@@ -131,6 +132,33 @@ func (k *kit) reservedNames() error {
 		if module, name, _ := f.Import(); module == reservedModule || strings.HasPrefix(name, reservedPrefix) {
 			return differs("no import of the host's own names", "%s.%s", module, name)
 		}
+	}
+	return nil
+}
+
+// exportNames lists all exports of a valid module, those that wazero does not tell of too.
+func exportNames(wasm []byte) []string {
+	const exportSection = 7
+	number := func(b []byte) (uint64, []byte) {
+		n, size := binary.Uvarint(b)
+		return n, b[size:]
+	}
+	for rest := wasm[8:]; len(rest) > 0; {
+		id := rest[0]
+		size, section := number(rest[1:])
+		rest = section[size:]
+		if id != exportSection {
+			continue
+		}
+		count, list := number(section)
+		names := make([]string, 0, count)
+		for range count {
+			var length uint64
+			length, list = number(list)
+			names = append(names, string(list[:length]))
+			_, list = number(list[length+1:]) // behind the kind
+		}
+		return names
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
-// Builds plugins for the tests as a plugin's own `asc` would, from a file in test/ or from source text.
+// Builds plugins for the tests as a plugin's own `asc` would, from a file in test/ or from source text. As a program,
+// `node build.js PLUGIN.ts OUT.wasm`, it builds one for tests in other languages.
 
-import { readFile as readFromDisk } from "node:fs/promises";
+import { readFile as readFromDisk, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import asc from "assemblyscript/asc";
@@ -8,20 +9,12 @@ import asc from "assemblyscript/asc";
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "..");
 
 /** Compiles a plugin: its source, and other files beside it by name. Returns the module's bytes or throws what asc said. */
-export async function build(source, files = {}) {
+export async function build(source, files = {}, fileName = "plugin.ts") {
   let wasm = null;
-  const args = [
-    "plugin.ts",
-    "--baseDir",
-    root,
-    "--config",
-    path.join(root, "asconfig.json"),
-    "--outFile",
-    "plugin.wasm",
-  ];
+  const args = [fileName, "--baseDir", root, "--config", path.join(root, "asconfig.json"), "--outFile", "plugin.wasm"];
   const { error, stderr } = await asc.main(args, {
     async readFile(name, dir) {
-      if (name === "plugin.ts") return source;
+      if (name === fileName) return source;
       if (files[name] !== undefined) return files[name];
       // The plugin has the SDK installed.
       const inSdk = name.replace(/^node_modules\/eshost\//, "");
@@ -52,4 +45,9 @@ export function hostWith(functions) {
 
 function assertNever(call) {
   throw new Error(`the plugin calls ${call}`);
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const [source, out] = process.argv.slice(2);
+  await writeFile(out, await build(await readFromDisk(source, "utf8"), {}, path.basename(source)));
 }

@@ -61,8 +61,8 @@ test("an answer that the host refused stops the handler and names the call", () 
   };
   const where = String.raw`\(~lib/eshost/assembly/errors\.ts:\d+:\d+\)$`;
   const cases = [
-    [write("documents", "k", "{"), String.raw`^state\.set\("documents", "k"\): not JSON`],
-    [write("documents", "k", '"\u0000'), String.raw`^state\.set\("documents", "k"\): not JSON`],
+    [write("documents", "k", "{"), String.raw`^state\.set\("documents", "k"\): invalid: not JSON`],
+    [write("documents", "k", '"\u0000'), String.raw`^state\.set\("documents", "k"\): invalid: not JSON`],
     [write("documents", "", "1"), String.raw`^state\.set\("documents", ""\): .*a name that is empty`],
     [write("documents", "k".repeat(1025), "1"), String.raw`^state\.set\("documents", "k{1025}"\): too large`],
     [write("c".repeat(129), "k", "1"), String.raw`^state\.set\("c{129}", "k"\): too large`],
@@ -81,8 +81,8 @@ test("an answer that the host refused stops the handler and names the call", () 
 
 test("errors that only the real host gives", () => {
   for (const [errno, text] of [
-    [-2, "not allowed here"],
-    [-5, "this event has done too much of it"],
+    [-2, "denied: not allowed here"],
+    [-5, "quota: this event has done too much of it"],
     [-99, "error -99"],
   ]) {
     let said = "";

@@ -1,11 +1,13 @@
-// See ../README.md.
+// See abi/abitest/README.md.
 package main
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	eshost "eshost/sdk/go"
 )
@@ -53,6 +55,12 @@ func handle(e *eshost.Event) error {
 		return write(e, `"`+value+`"`)
 	case "event":
 		return write(e, describe(e))
+	case "clock":
+		return write(e, strconv.FormatInt(time.Now().UnixMicro(), 10))
+	case "random":
+		var b [16]byte
+		_, _ = rand.Read(b[:]) // never fails
+		return write(e, fmt.Sprintf(`"%x"`, b))
 	case "bounds":
 		return write(e, []string{"1", "2"}[len(data)])
 	}

@@ -1,4 +1,4 @@
-//! See ../README.md.
+//! See abi/abitest/README.md.
 
 use eshost::{config, emit, log, reject, retry, state, Event, NewEvent, Result};
 
@@ -27,6 +27,7 @@ fn handle(event: &Event) -> Result {
         }
         "config" => write(event, &format!("\"{}\"", config::get(data)?.as_deref().unwrap_or("none"))),
         "event" => write(event, &describe(event)),
+        "clock" | "random" => write(event, "\"none\""),
         "bounds" => write(event, ["1", "2"][data.len()]),
         failure => {
             write(event, "1")?;
