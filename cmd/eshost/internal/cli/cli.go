@@ -78,6 +78,8 @@ Exit codes: 0 done, 1 failed, 2 wrong use or wrong input, 3 something it needs i
 		a.statusCommand(),
 		a.waitCommand(),
 		a.readCommand(),
+		a.withoutStore(a.newCommand()),
+		a.withoutStore(a.buildCommand()),
 		a.withoutStore(a.checkCommand()),
 		a.testCommand(),
 		a.benchCommand(),
