@@ -139,6 +139,10 @@ type State interface {
 
 	// Plugins returns the state of every plugin in the store, by name.
 	Plugins(ctx context.Context) ([]PluginStatus, error)
+	// RecordReload adds to the history of a plugin's modules.
+	RecordReload(ctx context.Context, r Reload) error
+	// Reloads returns the newest of a plugin's reloads, the newest first, at most limit of them.
+	Reloads(ctx context.Context, plugin string, limit int) ([]Reload, error)
 	// Spans returns which module made which positions of a generation, in order.
 	Spans(ctx context.Context, generation int64) ([]ModuleSpan, error)
 }

@@ -87,7 +87,8 @@ func (m Mapping) names(schema string) *strings.Replacer {
 		all = append(all, pgx.Identifier{c.name}.Sanitize())
 	}
 	pairs = append(pairs, "{event}", strings.Join(all, ", "))
-	for _, table := range []string{"migrations", "hosts", "plugins", "generations", "documents", "sequences", "sequence_events", "module_spans"} {
+	for _, table := range []string{"migrations", "hosts", "plugins", "generations", "documents", "sequences", "sequence_events", "module_spans",
+		"requests", "replacements", "modules", "reloads"} {
 		add(table, schema, table)
 	}
 	return strings.NewReplacer(pairs...)

@@ -5,8 +5,10 @@ import (
 	"strings"
 )
 
-// statements is all SQL that runs after Open, built once from the mapping.
+// statements is all SQL that runs often, built once from the mapping. What runs rarely stands where it is
+// used and gets its names from rare.
 type statements struct {
+	names                                                             *strings.Replacer
 	lookUp, insert                                                    string
 	read, readTypes, readBounded, readTypesBounded, readStream        string
 	firstSince                                                        string
@@ -29,6 +31,7 @@ func newStatements(names *strings.Replacer, sequence string, partitioned bool) *
         SELECT oid FROM family))`
 	}
 	return &statements{
+		names: names,
 		// The two halves must share one snapshot: a stream's version without the event that made it
 		// would turn a retry into a conflict.
 		lookUp: sql(`
@@ -205,6 +208,9 @@ LEFT JOIN LATERAL (SELECT * FROM {sequences} WHERE generation = g.id ORDER BY po
 ORDER BY p.name`),
 	}
 }
+
+// rare puts the names into a statement.
+func (s *statements) rare(sql string) string { return s.names.Replace(sql) }
 
 // eventOverhead is what each event counts for in MaxBytes beside its data.
 const eventOverhead = 256

@@ -37,6 +37,7 @@ func Exercise(t *testing.T, newDatabase func(t *testing.T) Database) {
 		{"document", documentCases},
 		{"sequence", sequenceCases},
 		{"status", statusCases},
+		{"reload", reloadCases},
 	}
 	for _, area := range areas {
 		t.Run(area.name, func(t *testing.T) {
