@@ -35,7 +35,7 @@ go-test:
 
 sdk-test: ## run each SDK's own tests, in its own language
 	$(GO) test ./sdk/go ./plugins/examples/*/go
-	cd sdk/rust && cargo test --quiet --locked
+	cd sdk/rust && cargo test --quiet --locked && cargo test --quiet --locked --all-features
 	cd plugins/examples/balances/rust && cargo test --quiet --locked
 	cd sdk/assemblyscript && npm test --silent
 	cd plugins/examples/balances/assemblyscript && npm run --silent --if-present test

@@ -31,7 +31,8 @@ if ! has_target && ! { command -v rustup >/dev/null && rustup target add $target
 	export RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=wasm-ld
 	cargo=(/usr/bin/cargo build -Zbuild-std=std,panic_abort)
 	made=$here/target/plugins # of all crates, so that the standard library is built once
-	if [ -d $debian_source/library/vendor ]; then
+	# Debian has the crates that the standard library needs. A plugin with crates of its own needs the network anyway.
+	if [ -d $debian_source/library/vendor ] && ! grep -q '^source = "registry' "$crate/Cargo.lock" 2>/dev/null; then
 		cargo+=(--config 'source.crates-io.replace-with="debian"' --config "source.debian.directory=\"$debian_source/library/vendor\"")
 	fi
 fi

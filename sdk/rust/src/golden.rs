@@ -61,10 +61,10 @@ fn unhex(hex: &str) -> Vec<u8> {
 fn events_are_read() {
     for vector in Description::all("envelope") {
         let event = Event::new(&vector.bin);
-        assert_eq!(event.position(), vector.number("position"));
-        assert_eq!(event.version(), vector.number("version"));
-        assert_eq!(event.time(), vector.number("time_micros"));
-        assert_eq!(event.attempt(), vector.number("attempt"));
+        assert_eq!(event.position(), vector.number::<u64>("position"));
+        assert_eq!(event.version(), vector.number::<u64>("version"));
+        assert_eq!(event.time(), vector.number::<i64>("time_micros"));
+        assert_eq!(event.attempt(), vector.number::<u32>("attempt"));
         assert_eq!(event.id(), vector.get("id"));
         assert_eq!(event.event_type(), vector.get("type"));
         assert_eq!(event.stream(), vector.get("stream"));

@@ -22,11 +22,17 @@ const MAX_DEPTH: usize = 256;
 /// A JSON value. A number is as it is written, an object's members are in their order.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Json {
+    /// `null`.
     Null,
+    /// `true` or `false`.
     Bool(bool),
+    /// A number, as it is written.
     Number(String),
+    /// A string, without its escapes.
     Text(String),
+    /// A list.
     Array(Vec<Json>),
+    /// Names and values, in their order.
     Object(Vec<(String, Json)>),
 }
 

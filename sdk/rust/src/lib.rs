@@ -35,10 +35,18 @@
 //!
 //! The text, for a panic with file and line, is shown to people. A failed event leaves nothing behind.
 //!
+//! # Typed JSON
+//!
+//! With Cargo's feature `serde`, events and documents are read into and written from types of your own: `event.json()`,
+//! `state::get_json`, `state::set_json`, `state::scan_json`, `emit_json`. Without it, [`json`] has a little JSON that needs no other
+//! crate.
+//!
 //! # Tests
 //!
 //! On your own machine the crate talks to a fake host in memory, so `cargo test` runs handlers without WebAssembly: see
 //! `testing::TestHost`.
+
+#![warn(missing_docs)]
 
 #[cfg_attr(not(target_arch = "wasm32"), path = "stub_abi.rs")]
 mod abi;
@@ -49,6 +57,8 @@ mod event;
 mod golden;
 mod host;
 mod run;
+#[cfg(feature = "serde")]
+mod typed;
 
 pub mod config;
 pub mod json;
@@ -60,6 +70,8 @@ pub mod testing;
 pub use emit::{emit, NewEvent};
 pub use errors::{reject, retry, Errno, Error, HostError};
 pub use event::Event;
+#[cfg(feature = "serde")]
+pub use typed::emit_json;
 
 /// What a handler returns.
 pub type Result<T = ()> = std::result::Result<T, Error>;

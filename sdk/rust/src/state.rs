@@ -6,6 +6,9 @@
 use crate::errors::{Errno, HostError};
 use crate::host;
 
+#[cfg(feature = "serde")]
+pub use crate::typed::{get_json, scan_json, set_json};
+
 /// One document that [`scan`] found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Document {

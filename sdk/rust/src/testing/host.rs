@@ -41,11 +41,17 @@ struct Effects {
 /// An event that a handler emitted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Emitted {
+    /// The stream it was appended to.
     pub stream: String,
+    /// The stream's kind, or empty.
     pub stream_type: String,
+    /// What happened.
     pub event_type: String,
+    /// What it says.
     pub data: Vec<u8>,
+    /// A JSON object, or empty.
     pub metadata: String,
+    /// What `data` is, as a media type; empty is `application/json`.
     pub content_type: String,
 }
 
@@ -54,6 +60,7 @@ pub struct Emitted {
 pub struct LogLine {
     /// 0 debug, 1 info, 2 warn, 3 error.
     pub level: i32,
+    /// The line.
     pub text: String,
 }
 
@@ -62,6 +69,7 @@ pub struct LogLine {
 pub struct Failure {
     /// Whether the event was rejected for good. Otherwise it would be tried again.
     pub rejected: bool,
+    /// What the handler said.
     pub text: String,
 }
 
@@ -302,9 +310,13 @@ impl Drop for Entered {
     }
 }
 
-pub(crate) fn with_current<T>(call: impl FnOnce(&mut TestHost) -> T) -> T {
-    CURRENT.with(|current| {
-        let mut current = current.borrow_mut();
-        call(current.as_mut().expect("there is no host outside of TestHost::deliver"))
+/// Calls the host that is delivering an event. `function` is what the plugin called.
+pub(crate) fn with_current<T>(function: &str, call: impl FnOnce(&mut TestHost) -> T) -> T {
+    CURRENT.with(|current| match current.borrow_mut().as_mut() {
+        Some(host) => call(host),
+        None => panic!(
+            "eshost: {function} was called where no host is: build the plugin for wasm32-unknown-unknown and have eshost run it, \
+             or in a test hand events to TestHost::deliver"
+        ),
     })
 }
