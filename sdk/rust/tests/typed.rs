@@ -1,4 +1,5 @@
 //! Typed events and documents: the feature `serde`.
+#![cfg(feature = "serde")]
 
 use eshost::testing::{TestEvent, TestHost};
 use eshost::{emit_json, state, Event, Result};
