@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -281,5 +282,54 @@ func checkMistakes(t *testing.T, data []byte, err error) {
 			t.Errorf("mistake %+v after line %d of %d", m, last, lines)
 		}
 		last = m.Line
+	}
+}
+
+// TestLoadEach keeps mistakes in one plugin's section from the others, and only those.
+func TestLoadEach(t *testing.T) {
+	t.Parallel()
+	const good = "[plugins.a]\nmodule = \"a.wasm\"\n"
+	for name, c := range map[string]struct {
+		file  string
+		names string // of the plugins that can be used
+		wrong string // names of those that cannot
+		fails string
+	}{
+		"all good":           {file: good + "[plugins.b]\nmodule = \"b.wasm\"\n", names: "a b"},
+		"one bad":            {file: good + "[plugins.b]\nmodule = 7\nlanes = 0\n[plugins.c]\nmodule = \"c.wasm\"\n", names: "a c", wrong: "b"},
+		"no module":          {file: good + "[plugins.b]\nlanes = 1\n", names: "a", wrong: "b"},
+		"unknown key":        {file: good + "[plugins.b]\nmodule = \"b.wasm\"\n[plugins.b.limits]\nmemmory = 1\n", names: "a", wrong: "b"},
+		"not a table":        {file: "[plugins]\nb = 3\n" + good, names: "a", wrong: "b"},
+		"an impossible name": {file: good + "[plugins.\"B!\"]\nmodule = \"b.wasm\"\n", fails: "a plugin's name"},
+		"outside":            {file: good + "[host]\nlog = 3\n", fails: "host.log"},
+		"not TOML":           {file: good + "[plugins.b\n", fails: "not TOML"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			file := filepath.Join(t.TempDir(), FileName)
+			if err := os.WriteFile(file, []byte(c.file), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			cfg, wrong, err := LoadEach(file, func(string) string { return "" })
+			if c.fails != "" {
+				if err == nil || !strings.Contains(err.Error(), c.fails) {
+					t.Errorf("the error is %v", err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			var names []string
+			for _, p := range cfg.Plugins {
+				names = append(names, p.Name)
+			}
+			if got := strings.Join(names, " "); got != c.names {
+				t.Errorf("good are %q, want %q", got, c.names)
+			}
+			if got := strings.Join(slices.Sorted(maps.Keys(wrong)), " "); got != c.wrong {
+				t.Errorf("wrong are %q, want %q", got, c.wrong)
+			}
+		})
 	}
 }

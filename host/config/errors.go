@@ -54,6 +54,26 @@ func (e *Error) Hint() string {
 	return "every key and its default is explained in the hosts.toml that comes with eshost"
 }
 
+// byPlugin sorts the mistakes of plugins' sections from the rest.
+func byPlugin(mistakes []Mistake) (wrong map[string]error, rest []Mistake) {
+	wrong = make(map[string]error)
+	for _, m := range mistakes {
+		inside, ok := strings.CutPrefix(m.Key, "plugins.")
+		name, _, _ := strings.Cut(inside, ".")
+		if !ok || !pluginName.MatchString(name) {
+			rest = append(rest, m)
+			continue
+		}
+		e, _ := wrong[name].(*Error)
+		if e == nil {
+			e = &Error{}
+			wrong[name] = e
+		}
+		e.Mistakes = append(e.Mistakes, m)
+	}
+	return wrong, rest
+}
+
 func sortMistakes(ms []Mistake) {
 	slices.SortStableFunc(ms, func(a, b Mistake) int { return cmp.Compare(a.Line, b.Line) })
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"time"
 
 	"github.com/BurntSushi/toml"
@@ -24,6 +25,33 @@ var pluginName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
 // Load reads a hosts.toml. It fails with an *Error that lists every mistake, or with the error of
 // reading the file. getenv is os.Getenv, or a test's.
 func Load(file string, getenv func(string) string) (*Config, error) {
+	data, err := readFile(file)
+	if err != nil {
+		return nil, err
+	}
+	return Parse(file, data, getenv)
+}
+
+// LoadEach is Load for a host that runs already: a plugin's section with mistakes is left out and named in wrong, with
+// its *Error. It fails as Load does if something else in the file is wrong.
+func LoadEach(file string, getenv func(string) string) (cfg *Config, wrong map[string]error, err error) {
+	data, err := readFile(file)
+	if err != nil {
+		return nil, nil, err
+	}
+	cfg, mistakes, err := decode(file, data, getenv)
+	if err != nil {
+		return nil, nil, err
+	}
+	wrong, rest := byPlugin(mistakes)
+	if len(rest) > 0 || len(mistakes) == maxMistakes {
+		return nil, nil, &Error{mistakes}
+	}
+	cfg.Plugins = slices.DeleteFunc(cfg.Plugins, func(p Plugin) bool { return wrong[p.Name] != nil })
+	return cfg, wrong, nil
+}
+
+func readFile(file string) ([]byte, error) {
 	f, err := os.Open(file)
 	if err != nil {
 		return nil, fmt.Errorf("read config: %w", err)
@@ -33,13 +61,25 @@ func Load(file string, getenv func(string) string) (*Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read config: %w", err)
 	}
-	return Parse(file, data, getenv)
+	return data, nil
 }
 
 // Parse is Load for a file that was read already.
 func Parse(file string, data []byte, getenv func(string) string) (*Config, error) {
+	cfg, mistakes, err := decode(file, data, getenv)
+	if err != nil {
+		return nil, err
+	}
+	if len(mistakes) > 0 {
+		return nil, &Error{mistakes}
+	}
+	return cfg, nil
+}
+
+// decode returns what a file says and what is wrong with it. It fails for a file that is not even TOML.
+func decode(file string, data []byte, getenv func(string) string) (*Config, []Mistake, error) {
 	if len(data) > maxFileBytes {
-		return nil, &Error{[]Mistake{{File: file, Line: 1, Text: fmt.Sprintf("is larger than %d bytes", maxFileBytes)}}}
+		return nil, nil, &Error{[]Mistake{{File: file, Line: 1, Text: fmt.Sprintf("is larger than %d bytes", maxFileBytes)}}}
 	}
 	folder := filepath.Dir(file)
 	if abs, err := filepath.Abs(folder); err == nil {
@@ -49,7 +89,7 @@ func Parse(file string, data []byte, getenv func(string) string) (*Config, error
 	root := &table{doc: doc}
 	meta, err := toml.Decode(string(data), &root.values)
 	if err != nil {
-		return nil, syntaxError(file, err)
+		return nil, nil, syntaxError(file, err)
 	}
 	doc.meta = meta
 
@@ -59,11 +99,8 @@ func Parse(file string, data []byte, getenv func(string) string) (*Config, error
 	refuseRedis(root)
 	cfg.Plugins = readPlugins(root, folder)
 	root.close()
-	if len(doc.mistakes) > 0 {
-		sortMistakes(doc.mistakes)
-		return nil, &Error{doc.mistakes}
-	}
-	return &cfg, nil
+	sortMistakes(doc.mistakes)
+	return &cfg, doc.mistakes, nil
 }
 
 func syntaxError(file string, err error) error {
