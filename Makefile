@@ -34,7 +34,7 @@ go-test:
 	$(GO) test $(GO_TEST_FLAGS) -timeout 20m ./...
 
 sdk-test: ## run each SDK's own tests, in its own language
-	$(GO) test ./sdk/go ./plugins/examples/*/go
+	$(GO) test ./sdk/go/... ./plugins/examples/*/go
 	cd sdk/rust && cargo test --quiet --locked && cargo test --quiet --locked --all-features
 	cd plugins/examples/balances/rust && cargo test --quiet --locked
 	cd sdk/assemblyscript && npm test --silent

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-//go:embed go/*.go go/README.md
+//go:embed go/*.go go/typed go/README.md
 //go:embed rust/src rust/Cargo.toml rust/rustfmt.toml rust/README.md
 //go:embed assemblyscript/assembly assemblyscript/*.ts assemblyscript/*.js assemblyscript/package.json
 //go:embed assemblyscript/asconfig.json assemblyscript/README.md

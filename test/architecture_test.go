@@ -32,7 +32,8 @@ var mayImport = []struct {
 	{"eshost/abi/abitest/cmd/abitest", []string{"eshost/abi/abitest", "eshost/host/event"}},
 	{"eshost/abi/abitest", []string{"eshost/abi", "eshost/host/event"}},
 	{"eshost/abi", []string{"eshost/host/event"}},
-	{"eshost/plugins/examples/", []string{"eshost/sdk/go"}},
+	{"eshost/sdk/go/typed", []string{"eshost/sdk/go"}},
+	{"eshost/plugins/examples/", []string{"eshost/sdk/go", "eshost/sdk/go/typed"}},
 	{"eshost/test/guests/", []string{"eshost/sdk/go"}},
 }
 

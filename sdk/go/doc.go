@@ -27,8 +27,9 @@
 // Memory is scratch. Variables may be gone at the next event, and several copies of the module run side by side. What must
 // last is written with [StateSet].
 //
-// There is no file, no network and no other thread. [time.Now] is the event's time and random numbers come from the event's
-// id, so that a replay gives the same documents. A goroutine that is still running when the handler returns stands still; a
+// There is no file, no network and no other thread. [time.Now] is the event's time and the bytes of crypto/rand come from the
+// event's id, so that a replay gives the same documents. The order of a range over a map, and math/rand without a source of
+// your own, differ from instance to instance: let no document depend on them. A goroutine that is still running when the handler returns stands still; a
 // handler that waits for what never comes is a failure.
 //
 // # Failing
@@ -40,6 +41,10 @@
 //   - A panic is as any other error, in a new copy of the module.
 //
 // The error's text, for a panic with file, line and stack, is shown to people. A failed event leaves nothing behind.
+//
+// # Typed JSON
+//
+// The package eshost/sdk/go/typed reads and writes events and documents as types of your own, with encoding/json's struct tags.
 //
 // # Tests
 //

@@ -326,3 +326,26 @@ func TestAnEventLikeTheLastCostsNoAllocation(t *testing.T) {
 		t.Errorf("it allocates %v times", n)
 	}
 }
+
+func TestACallWithoutAHostSaysWhatToDo(t *testing.T) {
+	for function, call := range map[string]func(){
+		"state_get":    func() { _, _, _ = StateGet("c", "k") },
+		"state_set":    func() { _ = StateSet("c", "k", []byte("1")) },
+		"state_delete": func() { _ = StateDelete("c", "k") },
+		"state_scan":   func() { _, _ = StateScan("c", "", "", 1) },
+		"emit":         func() { _ = Emit(NewEvent{Stream: "s", Type: "T"}) },
+		"log":          func() { LogInfo("text") },
+		"config_get":   func() { _, _, _ = ConfigGet("k") },
+	} {
+		t.Run(function, func(t *testing.T) {
+			defer func() {
+				want := "eshost: " + function + " was called where no host is: build the plugin with GOOS=wasip1 GOARCH=wasm and -buildmode=c-shared" +
+					" and have eshost run it, or in a test hand events to TestHost.Deliver"
+				if got := recover(); got != want {
+					t.Errorf("panicked with %v, want %s", got, want)
+				}
+			}()
+			call()
+		})
+	}
+}

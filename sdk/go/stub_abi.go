@@ -16,46 +16,46 @@ func give(data []byte, errno Errno, buf unsafe.Pointer, size uint32) int64 {
 	if len(data) <= int(size) {
 		copy(bytesAt(buf, size), data)
 	} else {
-		delivering().kept = data
+		delivering("result_read").kept = data
 	}
 	return int64(len(data))
 }
 
 func hostStateGet(collection, key string, buf unsafe.Pointer, size uint32) int64 {
-	data, errno := delivering().stateGet(collection, key)
+	data, errno := delivering("state_get").stateGet(collection, key)
 	return give(data, errno, buf, size)
 }
 
 func hostStateSet(collection, key string, value unsafe.Pointer, size uint32) int32 {
-	return int32(delivering().stateSet(collection, key, bytesAt(value, size)))
+	return int32(delivering("state_set").stateSet(collection, key, bytesAt(value, size)))
 }
 
 func hostStateDelete(collection, key string) int32 {
-	return int32(delivering().stateDelete(collection, key))
+	return int32(delivering("state_delete").stateDelete(collection, key))
 }
 
 func hostStateScan(collection, prefix, after string, limit uint32, buf unsafe.Pointer, size uint32) int64 {
-	list, errno := delivering().stateScan(collection, prefix, after, limit)
+	list, errno := delivering("state_scan").stateScan(collection, prefix, after, limit)
 	return give(list, errno, buf, size)
 }
 
 func hostEmit(argument unsafe.Pointer, size uint32) int32 {
-	return int32(delivering().emit(bytesAt(argument, size)))
+	return int32(delivering("emit").emit(bytesAt(argument, size)))
 }
 
 func hostLog(level int32, text string) {
-	h := delivering()
+	h := delivering("log")
 	h.logs = append(h.logs, LogLine{int(level), text})
 }
 
-func hostFail(text string) { delivering().failText = text }
+func hostFail(text string) { delivering("fail").failText = text }
 
 func hostConfigGet(key string, buf unsafe.Pointer, size uint32) int64 {
-	value, errno := delivering().configGet(key)
+	value, errno := delivering("config_get").configGet(key)
 	return give(value, errno, buf, size)
 }
 
 func hostResultRead(buf unsafe.Pointer, size, offset uint32) int32 {
-	kept := delivering().kept
+	kept := delivering("result_read").kept
 	return int32(copy(bytesAt(buf, size), kept[min(int(offset), len(kept)):]))
 }

@@ -80,9 +80,11 @@ var (
 	deliverTo *TestHost
 )
 
-func delivering() *TestHost {
+// delivering is the host that a function of the ABI is called on.
+func delivering(function string) *TestHost {
 	if deliverTo == nil {
-		panic("there is no host outside of TestHost.Deliver")
+		panic("eshost: " + function + " was called where no host is: build the plugin with GOOS=wasip1 GOARCH=wasm and -buildmode=c-shared" +
+			" and have eshost run it, or in a test hand events to TestHost.Deliver")
 	}
 	return deliverTo
 }
