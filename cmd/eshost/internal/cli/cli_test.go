@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"testing"
@@ -39,6 +40,10 @@ func TestScripts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	modules, err := filepath.Abs("testdata/module")
+	if err != nil {
+		t.Fatal(err)
+	}
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
@@ -47,7 +52,10 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("HOME", env.WorkDir)
 			env.Setenv("EXAMPLE", example)
-			return nil
+			program, err := exec.LookPath("eshost")
+			env.Setenv("ESHOST", program) // for scripts without a PATH
+			env.Setenv("MODULES", modules)
+			return err
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exit": exit, "seed": seed},
 	})

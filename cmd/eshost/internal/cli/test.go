@@ -133,11 +133,20 @@ func (a *app) test(ctx context.Context, r *trialRun) error {
 		Logger: slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
 	if err != nil {
-		return err
+		return r.aboutModule(err)
 	}
 	report := reportTrial(conf, tried)
 	verdict := r.judge(report, expected)
 	return errors.Join(a.printTrial(report), verdict)
+}
+
+// aboutModule says of a module that no section declares what check would say.
+func (r *trialRun) aboutModule(err error) error {
+	var wrong *host.Error
+	if r.plugin == "" && errors.Is(err, host.ErrModule) && errors.As(err, &wrong) {
+		wrong.Subject = r.module
+	}
+	return err
 }
 
 func (a *app) checkTest(r *trialRun) error {

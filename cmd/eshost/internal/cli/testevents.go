@@ -32,7 +32,7 @@ func (a *app) trialEvents(file string) ([]event.Event, error) {
 		}
 		var bad *eventjson.LineError
 		if errors.As(err, &bad) {
-			return nil, badInput("it is a line of events that eshost append would refuse too: eshost append --help", "%s:%d: %w", inputName(file), bad.Line, bad.Err)
+			return nil, badInput("eshost append --help says what a line has", "%s:%d: %w", inputName(file), bad.Line, bad.Err)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: read: %w", inputName(file), err)
@@ -131,6 +131,6 @@ func checkTypes(file string, events []event.Event, wanted []string) error {
 	for i := range events {
 		there[events[i].Type] = true
 	}
-	return badInput("types in the file: "+shorten(strings.Join(slices.Sorted(maps.Keys(there)), ", "), 500), "none of the %s in %s is of a type the plugin gets: %s",
-		plural(len(events), "event"), inputName(file), strings.Join(wanted, ", "))
+	return badInput("types in the file: "+shorten(strings.Join(slices.Sorted(maps.Keys(there)), ", "), 500), "%s has no event of a type the plugin gets: %s",
+		inputName(file), strings.Join(wanted, ", "))
 }

@@ -34,6 +34,7 @@ type trialReport struct {
 type trialCounts struct {
 	Given   int `json:"given"`
 	Handled int `json:"handled"`
+	Retried int `json:"retried"` // handled, but not at the first attempt
 	Failed  int `json:"failed"`
 	Waiting int `json:"waiting"` // behind a failed one
 	Skipped int `json:"skipped"` // not of the plugin's types
@@ -193,6 +194,9 @@ func (r *trialReport) addOutcomes(outcomes []host.TrialOutcome) {
 			r.Failures[failed[o.Behind]].Waiting++
 		default:
 			r.Events.Handled++
+			if o.Attempts > 1 {
+				r.Events.Retried++
+			}
 		}
 		r.Outcomes = append(r.Outcomes, line)
 	}

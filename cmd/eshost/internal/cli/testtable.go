@@ -260,7 +260,7 @@ func (c trialCounts) String() string {
 	for _, more := range []struct {
 		n    int
 		what string
-	}{{c.Failed, "failed"}, {c.Waiting, "waiting behind them"}, {c.Skipped, "of other types"}} {
+	}{{c.Retried, "of them not at once"}, {c.Failed, "failed"}, {c.Waiting, "waiting behind them"}, {c.Skipped, "of other types"}} {
 		if more.n > 0 {
 			text += fmt.Sprintf(", %d %s", more.n, more.what)
 		}
