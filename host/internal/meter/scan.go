@@ -42,12 +42,14 @@ func (s *scanner) function() {
 	}
 }
 
-// complexity holds the function, and the module up to it, against the limits that keep compile time in bounds.
+// complexity holds the function, and the module up to it, against the limits that keep compile time in bounds. The engine's
+// time grows with the square of a function's size and of its blocks; the divisors make a unit some 10 µs of each.
 func (s *scanner) complexity() {
-	c := int64(s.f.locals)*s.f.joins + s.f.values
+	size := int64(s.f.code.to - s.f.body)
+	c := int64(s.f.locals)*s.f.joins + s.f.values + size*size>>17 + s.f.joins*s.f.joins>>7
 	if s.err == nil && c > int64(s.m.opts.MaxComplexity) {
-		s.failAt(ErrLimit, s.f.code.from, "the function has a complexity of %d (%d locals times %d blocks, and %d values), "+
-			"the limit is %d", c, s.f.locals, s.f.joins, s.f.values, s.m.opts.MaxComplexity)
+		s.failAt(ErrLimit, s.f.code.from, "the function has a complexity of %d (%d locals times %d blocks, %d values, %d bytes), "+
+			"the limit is %d", c, s.f.locals, s.f.joins, s.f.values, size, s.m.opts.MaxComplexity)
 	}
 	if s.m.complexity += c; s.m.complexity > int64(s.m.opts.MaxTotalComplexity) {
 		s.failAt(ErrLimit, s.f.code.from, "the functions up to here have a complexity of %d together, the limit is %d",
@@ -223,7 +225,7 @@ func (s *scanner) target(depth uint32, at int) {
 	}
 	f := &s.frames[len(s.frames)-1-int(depth)]
 	f.targeted = true
-	s.f.values += int64(f.arity)
+	s.f.values += 1 + int64(f.arity)
 }
 
 func (s *scanner) branchTable() {

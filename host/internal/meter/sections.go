@@ -5,12 +5,17 @@ import "strings"
 func (m *module) typeSection(r *reader) {
 	n := r.count(m.opts.MaxTypes, "types")
 	first := make(map[string]uint32)
+	values := 0
 	for i := range n {
 		if form := r.byte(); r.err == nil && form != 0x60 {
 			r.failAt(ErrUnsupported, r.off-1, "type %d has the form %#x, not a function type", i, form)
 		}
 		t := funcType{params: m.valueTypes(r, "parameters"), results: m.valueTypes(r, "results")}
 		if r.err != nil {
+			return
+		}
+		if values += len(t.params) + len(t.results); values > m.opts.MaxTypeValues {
+			r.fail(ErrLimit, "the types have %d parameters and results together, the limit is %d", values, m.opts.MaxTypeValues)
 			return
 		}
 		key := string(t.params) + "\x00" + string(t.results)
