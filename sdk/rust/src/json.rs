@@ -145,6 +145,11 @@ fn quote(f: &mut fmt::Formatter, text: &str) -> fmt::Result {
     for c in text.chars() {
         match c {
             '"' | '\\' => write!(f, "\\{c}")?,
+            '\u{8}' => f.write_str("\\b")?,
+            '\u{c}' => f.write_str("\\f")?,
+            '\n' => f.write_str("\\n")?,
+            '\r' => f.write_str("\\r")?,
+            '\t' => f.write_str("\\t")?,
             c if c < ' ' => write!(f, "\\u{:04x}", c as u32)?,
             c => f.write_char(c)?,
         }
@@ -329,7 +334,7 @@ mod tests {
             assert_eq!(json, Json::from(text), "{written}");
             assert_eq!(Json::parse(json.to_string().as_bytes()), Ok(json));
         }
-        assert_eq!(Json::from("\"\\\n\u{1f}é").to_string(), r#""\"\\\u000a\u001fé""#);
+        assert_eq!(Json::from("\"\\\n\u{1f}é").to_string(), r#""\"\\\n\u001fé""#);
     }
 
     #[test]
