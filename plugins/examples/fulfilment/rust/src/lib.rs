@@ -1,15 +1,13 @@
 //! Takes orders from payment to delivery: an order that is paid is shipped, and what was paid too much is given back. The
 //! rules are in ../README.md.
 
-#[path = "../../../balances/rust/src/json.rs"] // where it says why
-mod json;
 mod order;
 #[cfg(test)]
 mod tests;
 
+use eshost::json::Json;
 use eshost::{reject, Event, Result};
-use json::Value;
-use order::{Message, Order};
+use order::Order;
 
 eshost::handler!(handle);
 eshost::manifest!(include_str!("../manifest.json"));
@@ -26,8 +24,10 @@ pub fn handle(event: &Event) -> Result {
 }
 
 fn placed(event: &Event) -> Result {
-    let [total] = fields(event, ["total"]);
-    let total = cents(total).ok_or_else(|| reject("OrderPlaced needs a total in cents above 0"))?;
+    let total = data(event).number("total").unwrap_or(0);
+    if total <= 0 {
+        return Err(reject("OrderPlaced needs a total in cents above 0"));
+    }
     let mut order = Order::load(event.stream())?;
     if order.state != "unknown" {
         return Err(reject("the order was placed before"));
@@ -39,11 +39,13 @@ fn placed(event: &Event) -> Result {
 }
 
 fn paid(event: &Event) -> Result {
-    let [key, amount] = fields(event, ["order", "amount"]);
-    let (Some(key), Some(amount)) = (name(key), cents(amount)) else {
+    let data = data(event);
+    let key = data.text("order").unwrap_or_default();
+    let amount = data.number("amount").unwrap_or(0);
+    if key.is_empty() || amount <= 0 {
         return Err(reject("PaymentReceived needs an order and an amount in cents above 0"));
-    };
-    let mut order = Order::load(&key)?;
+    }
+    let mut order = Order::load(key)?;
     if order.state != "unknown" && order.state != "placed" {
         return order.refund(amount, &format!("the order is {}", order.state));
     }
@@ -60,9 +62,7 @@ fn cancelled(event: &Event) -> Result {
         "cancelled" => return Ok(()),
         "unknown" => return Err(reject("there is no such order")),
         "placed" => {}
-        state => {
-            return Message::about(&order).text("reason", &format!("the order is {state}")).emit(&order.key, "CancellationRefused")
-        }
+        state => return order.emit(&order.key, "CancellationRefused", [("reason", format!("the order is {state}").into())]),
     }
     if order.paid > 0 {
         order.refund(order.paid, "the order is cancelled")?;
@@ -73,28 +73,21 @@ fn cancelled(event: &Event) -> Result {
 }
 
 fn delivered(event: &Event) -> Result {
-    let [key] = fields(event, ["order"]);
-    let key = name(key).ok_or_else(|| reject("ShipmentDelivered needs an order"))?;
-    let mut order = Order::load(&key)?;
+    let data = data(event);
+    let key = data.text("order").unwrap_or_default();
+    if key.is_empty() {
+        return Err(reject("ShipmentDelivered needs an order"));
+    }
+    let mut order = Order::load(key)?;
     if order.state != "shipping" {
         return Err(reject(format!("no shipment was requested: the order is {}", order.state)));
     }
     order.state = "completed".to_string();
     order.save()?;
-    Message::about(&order).number("total", order.total).emit(&order.key, "OrderCompleted")
+    order.emit(&order.key, "OrderCompleted", [("total", order.total.into())])
 }
 
-/// The members of the event's data, none of them if it is no JSON object.
-fn fields<'a, const N: usize>(event: &Event<'a>, names: [&str; N]) -> [Value<'a>; N] {
-    json::fields(event.data(), names).unwrap_or([Value::Other; N])
-}
-
-/// A text that is not empty.
-fn name(value: Value) -> Option<String> {
-    value.text().filter(|text| !text.is_empty())
-}
-
-/// An amount above 0.
-fn cents(value: Value) -> Option<i64> {
-    value.integer().filter(|cents| *cents > 0)
+/// The event's data; what is no JSON has no members.
+fn data(event: &Event) -> Json {
+    Json::parse(event.data()).unwrap_or(Json::Null)
 }

@@ -1,8 +1,7 @@
 //! What the plugin knows of an order, and what it says about it.
 
-use crate::json;
+use eshost::json::Json;
 use eshost::{emit, retry, state, NewEvent, Result};
-use std::fmt::Write;
 
 pub struct Order {
     /// The name of the order's stream, which is the document's key.
@@ -18,22 +17,22 @@ pub struct Order {
 impl Order {
     /// The order; an unknown one is one that was not placed yet, whatever has been paid for it.
     pub fn load(key: &str) -> Result<Order> {
-        match state::get("orders", key)? {
-            Some(document) => Order::parse(key, &document).ok_or_else(|| retry("the stored document is not an order")),
-            None => Ok(Order { key: key.to_string(), state: "unknown".to_string(), total: 0, paid: 0 }),
-        }
+        let Some(document) = state::get("orders", key)? else {
+            return Ok(Order { key: key.to_string(), state: "unknown".to_string(), total: 0, paid: 0 });
+        };
+        Order::parse(key, &document).map_err(retry)
     }
 
-    fn parse(key: &str, document: &[u8]) -> Option<Order> {
-        let [state, total, paid] = json::fields(document, ["state", "total", "paid"])?;
-        Some(Order { key: key.to_string(), state: state.text()?, total: total.integer()?, paid: paid.integer()? })
+    fn parse(key: &str, document: &[u8]) -> std::result::Result<Order, String> {
+        let json = Json::parse(document)?;
+        let state = json.text("state")?.to_string();
+        Ok(Order { key: key.to_string(), state, total: json.number("total")?, paid: json.number("paid")? })
     }
 
     pub fn save(&self) -> Result {
-        let mut document = String::from(r#"{"state":"#);
-        json::push_text(&mut document, &self.state);
-        write!(document, r#","total":{},"paid":{}}}"#, self.total, self.paid)?;
-        Ok(state::set("orders", &self.key, document)?)
+        let document =
+            Json::object([("state", self.state.as_str().into()), ("total", self.total.into()), ("paid", self.paid.into())]);
+        Ok(state::set("orders", &self.key, document.to_string())?)
     }
 
     /// Ships an order that is paid; asks for the rest if a part of it is.
@@ -43,52 +42,25 @@ impl Order {
             if self.paid == 0 {
                 return Ok(());
             }
-            return Message::about(self).number("amount", missing).emit(&format!("payment-{}", self.key), "PaymentMissing");
+            return self.emit(&format!("payment-{}", self.key), "PaymentMissing", [("amount", missing.into())]);
         }
         if missing < 0 {
             self.refund(-missing, "more was paid than the order's total")?;
         }
         self.state = "shipping".to_string();
         self.paid = self.total;
-        Message::about(self).emit(&format!("shipment-{}", self.key), "ShipmentRequested")
+        self.emit(&format!("shipment-{}", self.key), "ShipmentRequested", [])
     }
 
     pub fn refund(&self, amount: i64, reason: &str) -> Result {
-        let message = Message::about(self).number("amount", amount).text("reason", reason);
-        message.emit(&format!("payment-{}", self.key), "RefundRequested")
-    }
-}
-
-/// The data of what the plugin emits: a JSON object that is not closed yet.
-pub struct Message(String);
-
-impl Message {
-    pub fn about(order: &Order) -> Message {
-        Message("{".to_string()).text("order", &order.key)
+        let members = [("amount", amount.into()), ("reason", reason.into())];
+        self.emit(&format!("payment-{}", self.key), "RefundRequested", members)
     }
 
-    pub fn text(mut self, name: &str, text: &str) -> Message {
-        self.begin(name);
-        json::push_text(&mut self.0, text);
-        self
-    }
-
-    pub fn number(mut self, name: &str, number: i64) -> Message {
-        self.begin(name);
-        self.0.push_str(&number.to_string());
-        self
-    }
-
-    fn begin(&mut self, name: &str) {
-        if self.0.len() > 1 {
-            self.0.push(',');
-        }
-        json::push_text(&mut self.0, name);
-        self.0.push(':');
-    }
-
-    pub fn emit(mut self, stream: &str, event_type: &str) -> Result {
-        self.0.push('}');
-        Ok(emit(NewEvent::new(stream, event_type, &self.0))?)
+    /// Says something about the order: appends an event that names it and has some more members.
+    pub fn emit<const N: usize>(&self, stream: &str, event_type: &str, members: [(&str, Json); N]) -> Result {
+        let mut data = vec![("order".to_string(), self.key.as_str().into())];
+        data.extend(members.map(|(name, value)| (name.to_string(), value)));
+        Ok(emit(NewEvent::new(stream, event_type, &Json::Object(data).to_string()))?)
     }
 }

@@ -1,8 +1,7 @@
 //! The read model's documents.
 
-use crate::json;
-use eshost::{retry, state, Error, Result};
-use std::fmt::Write;
+use eshost::json::Json;
+use eshost::{retry, state, Result};
 
 /// One customer, under the name of the customer's stream.
 pub struct Customer {
@@ -14,22 +13,20 @@ pub struct Customer {
 impl Customer {
     /// The customer, or one who is not registered yet.
     pub fn load(key: &str) -> Result<Customer> {
-        match state::get("customers", key)? {
-            Some(document) => Customer::parse(key, &document).ok_or_else(odd),
-            None => Ok(Customer { key: key.to_string(), name: String::new(), open: 0 }),
-        }
+        let Some(document) = state::get("customers", key)? else {
+            return Ok(Customer { key: key.to_string(), name: String::new(), open: 0 });
+        };
+        Customer::parse(key, &document).map_err(retry)
     }
 
-    fn parse(key: &str, document: &[u8]) -> Option<Customer> {
-        let [name, open] = json::fields(document, ["name", "open"])?;
-        Some(Customer { key: key.to_string(), name: name.text()?, open: open.integer()? })
+    fn parse(key: &str, document: &[u8]) -> std::result::Result<Customer, String> {
+        let json = Json::parse(document)?;
+        Ok(Customer { key: key.to_string(), name: json.text("name")?.to_string(), open: json.number("open")? })
     }
 
     pub fn save(&self) -> Result {
-        let mut document = String::from(r#"{"name":"#);
-        json::push_text(&mut document, &self.name);
-        write!(document, r#","open":{}}}"#, self.open)?;
-        Ok(state::set("customers", &self.key, document)?)
+        let document = Json::object([("name", self.name.as_str().into()), ("open", self.open.into())]);
+        Ok(state::set("customers", &self.key, document.to_string())?)
     }
 }
 
@@ -45,32 +42,30 @@ pub struct Order {
 impl Order {
     pub fn load(key: &str) -> Result<Option<Order>> {
         let document = state::get("orders", key)?;
-        document.map(|document| Order::parse(key, &document).ok_or_else(odd)).transpose()
+        document.map(|document| Order::parse(key, &document).map_err(retry)).transpose()
     }
 
-    fn parse(key: &str, document: &[u8]) -> Option<Order> {
-        let [customer, name, total, state] = json::fields(document, ["customer", "name", "total", "state"])?;
-        let key = key.to_string();
-        Some(Order { key, customer: customer.text()?, name: name.text()?, total: total.integer()?, state: state.text()? })
+    fn parse(key: &str, document: &[u8]) -> std::result::Result<Order, String> {
+        let json = Json::parse(document)?;
+        let text = |name| json.text(name).map(str::to_string);
+        let total = json.number("total")?;
+        Ok(Order { key: key.to_string(), customer: text("customer")?, name: text("name")?, total, state: text("state")? })
     }
 
     pub fn save(&self) -> Result {
-        let mut document = String::from(r#"{"customer":"#);
-        json::push_text(&mut document, &self.customer);
-        document.push_str(r#","name":"#);
-        json::push_text(&mut document, &self.name);
-        write!(document, r#","total":{},"state":"#, self.total)?;
-        json::push_text(&mut document, &self.state);
-        document.push('}');
-        Ok(state::set("orders", &self.key, document)?)
+        let document = Json::object([
+            ("customer", self.customer.as_str().into()),
+            ("name", self.name.as_str().into()),
+            ("total", self.total.into()),
+            ("state", self.state.as_str().into()),
+        ]);
+        Ok(state::set("orders", &self.key, document.to_string())?)
     }
 
     /// Puts the order into its customer's list.
     pub fn list(&self) -> Result {
-        let mut document = String::from(r#"{"order":"#);
-        json::push_text(&mut document, &self.key);
-        write!(document, r#","total":{}}}"#, self.total)?;
-        Ok(state::set("customer_orders", &self.list_key(), document)?)
+        let entry = Json::object([("order", self.key.as_str().into()), ("total", self.total.into())]);
+        Ok(state::set("customer_orders", &self.list_key(), entry.to_string())?)
     }
 
     pub fn unlist(&self) -> Result {
@@ -80,13 +75,4 @@ impl Order {
     fn list_key(&self) -> String {
         format!("{}/{}/{}", self.customer, self.state, self.key)
     }
-}
-
-/// The order that an entry of a customer's list names.
-pub fn listed(entry: &[u8]) -> Result<String> {
-    json::fields(entry, ["order"]).and_then(|[order]| order.text()).ok_or_else(odd)
-}
-
-fn odd() -> Error {
-    retry("a stored document is not what this plugin writes")
 }

@@ -2,14 +2,12 @@
 //! in ../README.md.
 
 mod documents;
-#[path = "../../../balances/rust/src/json.rs"] // where it says why
-mod json;
 #[cfg(test)]
 mod tests;
 
 use documents::{Customer, Order};
-use eshost::{reject, state, Event, Result};
-use json::Value;
+use eshost::json::Json;
+use eshost::{reject, retry, state, Event, Result};
 
 eshost::handler!(handle);
 eshost::manifest!(include_str!("../manifest.json"));
@@ -27,10 +25,13 @@ pub fn handle(event: &Event) -> Result {
 
 /// Gives the name to the customer and to every order that the customer has so far.
 fn named(event: &Event) -> Result {
-    let [name] = fields(event, ["name"]);
-    let name = name.text().filter(|name| !name.is_empty()).ok_or_else(|| reject(format!("{} needs a name", event.event_type())))?;
+    let data = Json::parse(event.data()).unwrap_or(Json::Null);
+    let name = data.text("name").unwrap_or_default();
+    if name.is_empty() {
+        return Err(reject(format!("{} needs a name", event.event_type())));
+    }
     let mut customer = Customer::load(event.stream())?;
-    customer.name = name;
+    customer.name = name.to_string();
     customer.save()?;
 
     let prefix = format!("{}/", customer.key);
@@ -38,8 +39,11 @@ fn named(event: &Event) -> Result {
     loop {
         let page = state::scan("customer_orders", &prefix, &after, 1000)?;
         for entry in &page {
+            let entry = Json::parse(&entry.data).map_err(retry)?;
             // The orders of a customer called "customer-1/x" are listed below "customer-1/" too.
-            if let Some(mut order) = Order::load(&documents::listed(&entry.data)?)?.filter(|order| order.customer == customer.key) {
+            if let Some(mut order) =
+                Order::load(entry.text("order").map_err(retry)?)?.filter(|order| order.customer == customer.key)
+            {
                 order.name.clone_from(&customer.name);
                 order.save()?;
             }
@@ -52,18 +56,20 @@ fn named(event: &Event) -> Result {
 }
 
 fn placed(event: &Event) -> Result {
-    let [customer, total] = fields(event, ["customer", "total"]);
-    let (key, total) = match (customer.text(), total.integer()) {
-        (Some(customer), Some(total)) if !customer.is_empty() && total > 0 => (customer, total),
-        _ => return Err(reject("OrderPlaced needs a customer and a total in cents above 0")),
-    };
+    let data = Json::parse(event.data()).unwrap_or(Json::Null);
+    let key = data.text("customer").unwrap_or_default();
+    let total = data.number("total").unwrap_or(0);
+    if key.is_empty() || total <= 0 {
+        return Err(reject("OrderPlaced needs a customer and a total in cents above 0"));
+    }
     if Order::load(event.stream())?.is_some() {
         return Err(reject("the order was placed before"));
     }
-    let mut customer = Customer::load(&key)?; // without a name until the customer is registered
+    let mut customer = Customer::load(key)?; // without a name until the customer is registered
     customer.open += 1;
     customer.save()?;
-    let order = Order { key: event.stream().to_string(), customer: key, name: customer.name, total, state: "open".to_string() };
+    let order =
+        Order { key: event.stream().to_string(), customer: key.to_string(), name: customer.name, total, state: "open".to_string() };
     order.save()?;
     order.list()
 }
@@ -80,9 +86,4 @@ fn closed(event: &Event, how: &str) -> Result {
     order.state = how.to_string();
     order.save()?;
     order.list()
-}
-
-/// The members of the event's data, none of them if it is no JSON object.
-fn fields<'a, const N: usize>(event: &Event<'a>, names: [&str; N]) -> [Value<'a>; N] {
-    json::fields(event.data(), names).unwrap_or([Value::Other; N])
 }

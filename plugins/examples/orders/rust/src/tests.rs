@@ -1,27 +1,25 @@
 //! Holds the plugin to ../testdata.
 
-use crate::{handle, json};
+use crate::handle;
+use eshost::json::Json;
 use eshost::testing::{TestEvent, TestHost};
 use std::collections::BTreeSet;
 use std::fs;
 
-fn lines(file: &str) -> Vec<String> {
+fn lines(file: &str) -> Vec<Json> {
     let path = format!("{}/../testdata/{file}", env!("CARGO_MANIFEST_DIR"));
-    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
-    assert!(text.ends_with('\n'), "{path} is cut");
-    text.split_terminator('\n').map(str::to_string).collect()
+    let text = fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let lines = text.split_inclusive(|byte| *byte == b'\n');
+    lines.map(|line| Json::parse(line).unwrap_or_else(|error| panic!("{path}: {error}"))).collect()
 }
 
-/// The text members of an object.
-fn texts<const N: usize>(object: &str, names: [&str; N]) -> [String; N] {
-    let values = json::fields(object.as_bytes(), names).unwrap_or_else(|| panic!("not a JSON object: {object}"));
-    values.map(|value| value.text().unwrap_or_else(|| panic!("{names:?} are not there: {object}")))
+fn text<'a>(line: &'a Json, name: &str) -> &'a str {
+    line.text(name).unwrap_or_else(|error| panic!("{error}: {line}"))
 }
 
-/// The raw JSON of an object's last member.
-fn last<'a>(object: &'a str, name: &str) -> &'a str {
-    let (_, raw) = object.split_once(&format!(",\"{name}\":")).unwrap_or_else(|| panic!("no {name}: {object}"));
-    raw.strip_suffix('}').unwrap()
+/// The JSON of an event or a document.
+fn data(line: &Json) -> String {
+    line.get("data").unwrap_or_else(|| panic!("no data: {line}")).to_string()
 }
 
 #[test]
@@ -29,26 +27,24 @@ fn events_make_what_is_expected() {
     let mut host = TestHost::new();
     let (mut failures, mut waiting) = (Vec::new(), BTreeSet::new());
     for line in lines("events.ndjson") {
-        let [stream, event_type] = texts(&line, ["stream", "type"]);
-        if waiting.contains(&stream) {
+        let stream = text(&line, "stream");
+        if waiting.contains(stream) {
             continue;
         }
-        if let Err(failure) = host.deliver(handle, &TestEvent::new(&stream, &event_type, last(&line, "data"))) {
+        if let Err(failure) = host.deliver(handle, &TestEvent::new(stream, text(&line, "type"), data(&line))) {
             failures.push(format!("{stream}: {failure}"));
-            waiting.insert(stream);
+            waiting.insert(stream.to_string());
         }
     }
     let (mut documents, mut expected_failures) = (0, Vec::new());
     for line in lines("expected.ndjson") {
-        let (what, object) = line[2..line.len() - 1].split_once("\":").unwrap();
-        if what == "failure" {
-            let [stream, kind, error] = texts(object, ["stream", "kind", "error"]);
-            expected_failures.push(format!("{stream}: {kind}: {error}"));
-            continue;
+        if let Some(f) = line.get("failure") {
+            expected_failures.push(format!("{}: {}: {}", text(f, "stream"), text(f, "kind"), text(f, "error")));
         }
-        let [collection, key] = texts(object, ["collection", "key"]);
-        assert_eq!(host.document(&collection, &key), Some(last(object, "data")), "{collection}/{key}");
-        documents += 1;
+        if let Some(d) = line.get("document") {
+            assert_eq!(host.document(text(d, "collection"), text(d, "key")), Some(data(d).as_str()), "{d}");
+            documents += 1;
+        }
     }
     assert_eq!(failures, expected_failures);
     let made: usize = ["customers", "orders", "customer_orders"].iter().map(|collection| host.documents(collection).len()).sum();
