@@ -20,11 +20,12 @@ var mayImport = []struct {
 }{
 	{"eshost/cmd/eshost/internal/scaffold/go", []string{"eshost/sdk/go"}}, // a template
 	{"eshost/cmd/", []string{"eshost/cmd/eshost/internal/", "eshost/host", "eshost/host/bank", "eshost/host/bench", "eshost/host/config",
-		"eshost/host/event", "eshost/host/store", "eshost/abi", "eshost/plugins/examples", "eshost/sdk", "eshost/test/pgtest"}},
-	{"eshost/host/internal/", []string{"eshost/host/store", "eshost/host/event", "eshost/abi"}}, // neither each other nor a driver
+		"eshost/host/event", "eshost/host/eventjson", "eshost/host/store", "eshost/abi", "eshost/plugins/examples", "eshost/sdk", "eshost/test/pgtest"}},
+	{"eshost/host/internal/", []string{"eshost/host/store", "eshost/host/event", "eshost/host/eventjson", "eshost/abi"}}, // neither each other nor a driver
 	{"eshost/host/store/", []string{"eshost/host/store", "eshost/host/event"}},
 	{"eshost/host/store", []string{"eshost/host/event"}},
 	{"eshost/host/event", nil},
+	{"eshost/host/eventjson", []string{"eshost/host/store", "eshost/host/event"}},
 	{"eshost/host/bank", []string{"eshost/host/store", "eshost/host/event"}},
 	{"eshost/host/config", []string{"eshost/host/store/", "eshost/host/event", "eshost/abi"}},
 	{"eshost/host/bench", []string{"eshost/host", "eshost/host/bank", "eshost/host/config", "eshost/host/event", "eshost/host/store", "eshost/host/internal/", "eshost/abi"}},
