@@ -11,8 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"eshost/cmd/eshost/internal/eventjson"
 	"eshost/host/event"
+	"eshost/host/eventjson"
 	"eshost/host/store"
 )
 

@@ -7,7 +7,7 @@ import (
 	"io"
 	"time"
 
-	"eshost/cmd/eshost/internal/eventjson"
+	"eshost/host/eventjson"
 	"eshost/host/store"
 )
 

@@ -11,8 +11,8 @@ import (
 
 	"github.com/google/uuid"
 
-	"eshost/cmd/eshost/internal/eventjson"
 	"eshost/host/event"
+	"eshost/host/eventjson"
 	"eshost/host/store"
 )
 
