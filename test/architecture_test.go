@@ -18,7 +18,7 @@ var mayImport = []struct {
 	packages string
 	of       []string
 }{
-	{"eshost/cmd/eshost/internal/scaffold/go", []string{"eshost/sdk/go"}}, // a template
+	{"eshost/cmd/eshost/internal/scaffold/go", []string{"eshost/sdk/go", "eshost/sdk/go/typed"}}, // a template
 	{"eshost/cmd/", []string{"eshost/cmd/eshost/internal/", "eshost/host", "eshost/host/bank", "eshost/host/bench", "eshost/host/config",
 		"eshost/host/event", "eshost/host/eventjson", "eshost/host/store", "eshost/abi", "eshost/plugins/examples", "eshost/sdk", "eshost/test/pgtest"}},
 	{"eshost/host/internal/", []string{"eshost/host/store", "eshost/host/event", "eshost/host/eventjson", "eshost/abi"}}, // neither each other nor a driver

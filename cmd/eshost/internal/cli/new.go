@@ -54,7 +54,7 @@ func (a *app) newProject(language, name string) error {
 	}
 	spoken, ok := scaffold.ParseLanguage(language)
 	if !ok {
-		return badInput(suggestion(language, known, "there are "+words(known)), "there is no SDK for %q, only for %s", language, words(known))
+		return badInput(suggestion(language, known, "such as --lang "+known[0]), "there is no SDK for %q, only for %s", language, words(known))
 	}
 	if err := scaffold.CheckName(name); err != nil {
 		hint := "such as: eshost new --lang " + spoken + " greeter"

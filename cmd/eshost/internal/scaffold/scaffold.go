@@ -50,6 +50,10 @@ func (p Project) Make(parent string) (files []string, err error) {
 	if err := w.writeAll(); err != nil {
 		return nil, fmt.Errorf("write the project: %w", err)
 	}
+	// An empty folder gives way. One that has been filled meanwhile cannot be removed.
+	if err := os.Remove(folder); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("make room for the project: %w", err)
+	}
 	if err := os.Rename(w.folder, folder); err != nil {
 		return nil, fmt.Errorf("put the project in its place: %w", err)
 	}

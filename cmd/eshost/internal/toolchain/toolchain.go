@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -17,7 +18,7 @@ import (
 var (
 	// ErrProject is matched by errors about a folder that holds no project that can be built.
 	ErrProject = errors.New("no project")
-	// ErrMissing is matched by errors about a tool that is not there, or too old.
+	// ErrMissing is matched by errors about a folder or a tool that is not there, or is too old.
 	ErrMissing = errors.New("missing tool")
 	// ErrFailed is matched when a tool ran and failed. It has said why.
 	ErrFailed = errors.New("failed tool")
@@ -83,12 +84,15 @@ func Build(ctx context.Context, folder string, out io.Writer) (*Module, error) {
 }
 
 func recognise(folder string) (name string, build builder, err error) {
+	const hint = "name the folder of the project"
 	info, err := os.Stat(folder)
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "", nil, missing(hint, "there is no folder %s", folder)
+	case err != nil:
 		return "", nil, err
-	}
-	if !info.IsDir() {
-		return "", nil, unfit("name the folder of the project", "%s is not a folder", folder)
+	case !info.IsDir():
+		return "", nil, unfit(hint, "%s is not a folder", folder)
 	}
 	var found []string
 	for _, l := range languages {

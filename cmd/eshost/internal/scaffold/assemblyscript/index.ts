@@ -10,7 +10,7 @@ function greeted(event: Event): void {
   const data = event.data.json();
   if (!data.isObject) return reject("data is not a JSON object"); // it will never be right
   const name = data.get("name");
-  if (!name.isString) return reject("data: there is no name");
+  if (!name.isString) return reject("the name is not a text");
 
   const greeting = Greeting.load(event.stream);
   greeting.name = name.string();

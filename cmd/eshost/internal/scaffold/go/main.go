@@ -2,9 +2,8 @@
 package main
 
 import (
-	"encoding/json"
-
 	eshost "eshost/sdk/go"
+	"eshost/sdk/go/typed"
 )
 
 func init() { eshost.Handle(handle) }
@@ -26,37 +25,16 @@ func handle(e *eshost.Event) error {
 	if e.Type() != "Greeted" {
 		return nil // not ours
 	}
-	var data greeted
-	if err := json.Unmarshal(e.Data(), &data); err != nil {
-		return eshost.Reject("data: " + err.Error()) // it will never be right
+	data, err := typed.Data[greeted](e)
+	if err != nil {
+		return err // data that does not fit rejects the event: it will never be right
 	}
-	if data.Name == "" {
-		return eshost.Reject("data: there is no name")
-	}
-	g, err := load(e.Stream())
+	g, _, err := typed.Get[greeting]("greetings", e.Stream())
 	if err != nil {
 		return err // it may be better next time
 	}
 	g.Name = data.Name
 	g.Count++
 	eshost.LogInfo("greeted " + g.Name)
-	return g.save(e.Stream())
-}
-
-func load(stream string) (greeting, error) {
-	var g greeting
-	document, found, err := eshost.StateGet("greetings", stream)
-	if err != nil || !found {
-		return g, err
-	}
-	err = json.Unmarshal(document, &g)
-	return g, err
-}
-
-func (g greeting) save(stream string) error {
-	document, err := json.Marshal(g)
-	if err != nil {
-		return err
-	}
-	return eshost.StateSet("greetings", stream, document)
+	return typed.Set("greetings", e.Stream(), g)
 }

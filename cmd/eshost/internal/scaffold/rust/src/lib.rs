@@ -93,7 +93,7 @@ mod tests {
     #[test]
     fn what_is_no_greeting_is_rejected() {
         for (data, text) in [
-            ("{}", r#""name" is not a text"#),
+            (r#"{"name":7}"#, r#""name" is not a text"#),
             ("hey", "not JSON at byte 0"),
         ] {
             let mut host = TestHost::new();
