@@ -160,7 +160,9 @@ func (in *Instance) log(level slog.Level, text []byte) {
 	if in.job.event != nil {
 		position = in.job.event.Position
 	}
-	in.module.log.line(in.call.Context, level, position, text)
+	if !in.muted {
+		in.module.log.line(in.call.Context, level, position, text)
+	}
 }
 
 func fail(in *Instance, stack []uint64) {

@@ -34,6 +34,7 @@ type Instance struct {
 	random *rand.ChaCha8 // nil until first used
 	spent  bool
 	closed bool
+	muted  bool
 	size   int // of the memory that has been freed
 }
 
@@ -271,6 +272,9 @@ func (in *Instance) settle(cause error) error {
 	}
 	return in.trapped(cause)
 }
+
+// Mute drops what the instance logs from now on.
+func (in *Instance) Mute() { in.muted = true }
 
 // Spent reports that the instance must be closed and not be used again.
 func (in *Instance) Spent() bool { return in.spent }
