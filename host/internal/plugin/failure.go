@@ -70,7 +70,10 @@ func (in *Instance) trace(cause error) string {
 	n := 0
 	for frame := range strings.SplitSeq(frames, "\n\t") {
 		frame, _, _ = strings.Cut(frame, "\n")
-		name := strings.TrimPrefix(functionName(frame), in.module.code.program.code.Name()+".")
+		name := functionName(frame)
+		if name != frame { // else it says that frames were left out
+			name = strings.TrimPrefix(name, in.module.code.program.code.Name()+".")
+		}
 		if strings.HasPrefix(name, in.module.engine.opts.Meter.Module+".") {
 			continue
 		}

@@ -35,6 +35,8 @@ type ChaosResult struct {
 const (
 	enoughEvents = 200 // events that give chances enough to meet every pair of neighbours apart
 	maxRuns      = 10
+	oftenThrown  = 4    // turns, one of which throws an instance away
+	maxThrown    = 2000 // instances, about: making one takes up to milliseconds
 )
 
 // Chaos runs the events on one instance, and beside it on instances that are thrown away and take turns between events as
@@ -43,7 +45,7 @@ const (
 func Chaos(ctx context.Context, m Module, events []event.Event, o Options, seed uint64) (*ChaosResult, error) {
 	r := &ChaosResult{Seed: seed}
 	for r.Runs == 0 || r.Runs < maxRuns && r.Runs*len(events) < enoughEvents {
-		c := &chaos{random: rand.New(rand.NewPCG(seed, uint64(r.Runs)))}
+		c := &chaos{random: rand.New(rand.NewPCG(seed, uint64(r.Runs))), rarity: max(oftenThrown, len(events)/maxThrown)}
 		r.Runs++
 		var err error
 		r.Difference, err = compare(ctx, newWorld(m, o, nil), newWorld(m, o, c), events)

@@ -19,6 +19,7 @@ type crew struct {
 // chaos decides when instances go and take turns.
 type chaos struct {
 	random       *rand.Rand
+	rarity       int // one turn in so many throws an instance away
 	turns        int // decisions so far
 	thrown, took int // instances thrown away, and turns given to another one
 }
@@ -59,19 +60,19 @@ func (c *crew) next(ctx context.Context) (Instance, error) {
 
 // decide gives the turn to some instance and reports whether that one is thrown away first. The second turn is always a
 // new instance's, so that the shortest run has one.
-func (c *chaos) decide(crew *crew) (throw bool) {
+func (c *chaos) decide(crew *crew) bool {
 	if c == nil {
 		return false
 	}
 	c.turns++
-	dice := c.random.IntN(4)
+	throw, move := c.random.IntN(c.rarity) == 0, c.random.IntN(4) == 0
 	switch {
 	case c.turns == 1:
 		return false
-	case c.turns == 2 || dice == 0:
+	case c.turns == 2 || throw:
 		c.thrown++
 		return true
-	case dice == 1:
+	case move:
 		c.took++
 		crew.at = (crew.at + 1 + c.random.IntN(len(crew.seats)-1)) % len(crew.seats)
 	}
