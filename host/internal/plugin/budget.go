@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"context"
 	"fmt"
 	"runtime"
 	"time"
@@ -11,7 +12,7 @@ import (
 // A guest burns fuel; when it is used up the rewritten code calls refuel, which looks at the clock and hands out the next
 // slice. Compiled guest code cannot be interrupted in between, and the garbage collector waits for it.
 //
-// Invariant 6: a guest holds up the rest of the process for one slice at most.
+// Invariant 6: a guest holds up the rest of the process for one slice at most, and spinning guests leave a CPU free.
 const (
 	sliceTime = time.Millisecond // what a slice should take at most
 	minSlice  = 10_000           // fuel; below that looking at the clock costs more than it tells
@@ -31,6 +32,8 @@ type budget struct {
 	granted int64         // fuel handed out since begin
 	used    int64         // fuel used by the last call
 	running bool          // the clock has been started
+	slices  int           // used up since then
+	turn    bool          // one of the engine's turns is taken
 	spent   time.Duration // what the slices before this one have taken
 	mark    time.Duration // when this slice began, moved by the time the guest was not running
 }
@@ -44,25 +47,54 @@ func (b *budget) begin(limit time.Duration) {
 	b.limit, b.granted, b.running = limit, b.slice, false
 }
 
-func (b *budget) end(left int64) { b.used = b.granted - left }
+func (b *budget) end(left int64) {
+	b.used = b.granted - left
+	b.giveTurn()
+}
 
 // next ends a slice. It reports false when the time is over, else how much fuel there is now.
 func (b *budget) next(left int64) (fuel int64, ok bool) {
+	b.giveTurn()
 	if b.running {
 		slices := 1 + max(0, -left)/b.engine.opts.Slice // a charge for a large operation may be many at once
 		took := min(b.engine.now()-b.mark, time.Duration(slices)*longestSlice)
 		b.spent += took
 		b.fit(took / time.Duration(slices))
 	} else {
-		b.running, b.spent = true, 0
+		b.running, b.spent, b.slices = true, 0, 0
 	}
+	b.slices++
 	if b.spent > b.limit {
 		return 0, false
 	}
-	runtime.Gosched() // other goroutines' latency comes before a long event's
-	b.mark = b.engine.now()
 	b.granted += b.slice - left
 	return b.slice, true
+}
+
+// longSlices is how many slices make an event a long one: some 10 ms.
+const longSlices = 10
+
+// resume begins the next slice. Long events share turns, one for each CPU but one, so that however many guests spin there
+// is a CPU for the plugins whose events are short.
+func (b *budget) resume(ctx context.Context) error {
+	runtime.Gosched() // other goroutines' latency comes before a long event's
+	if b.slices > longSlices {
+		select {
+		case b.engine.turns <- struct{}{}:
+			b.turn = true
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	b.mark = b.engine.now()
+	return nil
+}
+
+func (b *budget) giveTurn() {
+	if b.turn {
+		<-b.engine.turns
+		b.turn = false
+	}
 }
 
 // fit sizes the next slices by how long the last one took.
@@ -77,6 +109,7 @@ func (b *budget) fit(took time.Duration) {
 
 // leave and enter surround the host's waiting for something that is not the guest's to answer for.
 func (b *budget) leave() time.Duration {
+	b.giveTurn()
 	if !b.running {
 		return 0
 	}
@@ -106,6 +139,9 @@ func refuel(in *Instance, _ []uint64) {
 		in.stop(&event.Failure{Kind: event.FailBudget, Message: fmt.Sprintf("it ran longer than its time limit of %v", in.budget.limit)})
 	}
 	in.fuel.Set(uint64(fuel))
+	if err := in.budget.resume(in.call.Context); err != nil {
+		in.stop(fmt.Errorf("handling was stopped: %w", err))
+	}
 }
 
 // overflow is called when the guest's call stack is used up.

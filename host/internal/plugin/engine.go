@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"sync"
 	"time"
 
@@ -69,6 +70,7 @@ type Engine struct {
 	config wazero.ModuleConfig // of every instance
 
 	compiler *compiler
+	turns    chan struct{} // as many as long events may run at once
 
 	mu        sync.Mutex
 	compiled  map[compiledKey]*compiled
@@ -86,6 +88,7 @@ func NewEngine(ctx context.Context, o EngineOptions) (*Engine, error) {
 		start:    time.Now(),
 		config:   wazero.NewModuleConfig().WithName("").WithStartFunctions(),
 		compiled: make(map[compiledKey]*compiled),
+		turns:    make(chan struct{}, max(1, runtime.GOMAXPROCS(0)-1)),
 	}
 	e.served = newServed(abiFuncs(), meterFuncs(o.Meter), assemblyScriptFuncs(), wasiFuncs())
 	var err error

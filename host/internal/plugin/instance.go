@@ -107,6 +107,7 @@ func (in *Instance) start(ctx context.Context) error {
 	}
 	in.call.Context = ctx
 	defer func() { in.call.Context = nil }()
+	defer in.budget.giveTurn()
 	defer in.output.flush(in)
 	code := in.module.code
 	in.call.making = experimental.WithMemoryAllocator(context.Background(), memories{})

@@ -18,7 +18,7 @@ type Limits struct {
 	Memory uint64
 	// Time is how long one event may take, waiting for the database not counted. Defaults to 250ms.
 	Time time.Duration
-	// InitTime is how long a new instance may take until it is ready. Defaults to 10s.
+	// InitTime is how long a new instance may take until it is ready. Defaults to 3s.
 	InitTime time.Duration
 	// EmitDepth is how many emitted events may follow from one another, each by a handler of the one before: it ends
 	// plugins that feed each other. Defaults to 16.
@@ -35,7 +35,7 @@ func (l Limits) withDefaults() Limits {
 		l.Time = 250 * time.Millisecond
 	}
 	if l.InitTime == 0 {
-		l.InitTime = 10 * time.Second
+		l.InitTime = 3 * time.Second
 	}
 	if l.EmitDepth == 0 {
 		l.EmitDepth = 16
