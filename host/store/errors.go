@@ -40,7 +40,7 @@ var (
 
 // Errors of the state.
 var (
-	// ErrNotFound is returned when there is no such plugin.
+	// ErrNotFound is returned when there is no such plugin, sequence, request or replacement.
 	ErrNotFound = errors.New("not found")
 	// ErrLeaseHeld is matched by *LeaseHeldError.
 	ErrLeaseHeld = errors.New("lease held by another host")
@@ -49,6 +49,10 @@ var (
 	ErrLeaseLost = errors.New("lease lost")
 	// ErrCheckpointMoved is returned when the checkpoint is not where the change expects it. Nothing was changed.
 	ErrCheckpointMoved = errors.New("checkpoint moved")
+	// ErrAnswered is returned when a request is not pending any more. Nothing was changed.
+	ErrAnswered = errors.New("request answered before")
+	// ErrTooManyRequests is returned when too many requests of one plugin are pending.
+	ErrTooManyRequests = errors.New("too many requests are pending")
 )
 
 // VersionConflictError says which stream was not at the expected version.

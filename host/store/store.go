@@ -114,8 +114,8 @@ type State interface {
 	Release(ctx context.Context, generation, epoch int64) error
 
 	// Commit applies a batch's outcome in one transaction, or nothing of it. It fails with
-	// ErrLeaseLost if the epoch is not the current one, and with ErrCheckpointMoved if the checkpoint
-	// is not at Expected. It does not look whether the lease has expired: an owner nobody replaced
+	// ErrLeaseLost if the epoch is not the current one, with ErrCheckpointMoved if the checkpoint is
+	// not at Expected, and with ErrAnswered if a request it answers is not pending any more. It does not look whether the lease has expired: an owner nobody replaced
 	// may go on. What no database would keep is named in an *InvalidError or *IDConflictError. Any other
 	// error may leave open whether the commit was applied: Acquire again before the next one, which
 	// settles it.
@@ -136,6 +136,31 @@ type State interface {
 	Sequences(ctx context.Context, generation int64) ([]Sequence, error)
 	// Queued returns the first events that wait in a sequence, in position order, the failed one first.
 	Queued(ctx context.Context, generation int64, key string, limit int) ([]event.Event, error)
+	// FindSequence returns one sequence, or ErrNotFound.
+	FindSequence(ctx context.Context, generation int64, key string) (Sequence, error)
+	// ListSequences returns some of a generation's sequences, in order of Position, without their stacks.
+	ListSequences(ctx context.Context, generation int64, o SequenceOptions) ([]Sequence, error)
+
+	// Ask keeps a request until the plugin's owner answers it, and returns its id. It fails with an
+	// *InvalidError, and with ErrTooManyRequests if MaxPending of the plugin's are pending.
+	Ask(ctx context.Context, r Request) (id int64, err error)
+	// Request returns one request with its data, or ErrNotFound.
+	Request(ctx context.Context, id int64) (Request, error)
+	// PendingRequests returns what nobody has answered yet, of all plugins, the oldest first, without
+	// data. It costs next to nothing when there is none.
+	PendingRequests(ctx context.Context) ([]Request, error)
+	// RequestLog returns the newest of a plugin's requests, the newest first, at most limit of them, without data.
+	RequestLog(ctx context.Context, plugin string, limit int) ([]Request, error)
+	// AnswerRequest settles a request that no Commit carries out. With a generation it does so under the
+	// owner's epoch, and fails with ErrLeaseLost; generation 0 is for who owns none. It fails with
+	// ErrAnswered if the request is not pending.
+	AnswerRequest(ctx context.Context, generation, epoch int64, a Answer) error
+	// Replacements lists what was put in the place of events' data for a plugin, in order of position, without data.
+	Replacements(ctx context.Context, plugin string) ([]Replacement, error)
+	// Replacement returns one with its data, or ErrNotFound.
+	Replacement(ctx context.Context, plugin string, p event.Position) (Replacement, error)
+	// Paused returns who paused a plugin, nil if nobody did or there is no such plugin.
+	Paused(ctx context.Context, plugin string) (*Pause, error)
 
 	// Plugins returns the state of every plugin in the store, by name.
 	Plugins(ctx context.Context) ([]PluginStatus, error)
@@ -194,6 +219,13 @@ type Commit struct {
 	Dequeue []QueuedEvent
 	// Sequences are written as they are; one with no State is deleted.
 	Sequences []Sequence
+	// Replacements are kept for the generation's plugin, each in the place of one that was there before.
+	Replacements []Replacement
+	// Pause begins or ends a person's pause of the plugin. Nil leaves it as it is.
+	Pause *Pause
+	// Answers settle the requests that the commit carries out. All of them must be pending: so nothing is
+	// carried out twice, whatever became of an earlier commit.
+	Answers []Answer
 }
 
 // DocumentKey names a document.
@@ -272,6 +304,8 @@ type PluginStatus struct {
 	Waiting   int // events in both
 	// FirstFailure is the sequence that failed at the lowest position, if any.
 	FirstFailure *Sequence
+	// Pause is a person's, nil if nobody paused it.
+	Pause *Pause
 }
 
 // ModuleSpan says that one module handled the positions of (From, To].

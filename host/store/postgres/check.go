@@ -43,7 +43,7 @@ SELECT current_setting('server_version'), current_setting('server_version_num'):
 // stateColumns is what eshost's own tables must have. Their types are the migrations' business.
 var stateColumns = map[string]string{
 	"hosts":           "id name process started_at expires_at",
-	"plugins":         "name live_generation module instead_of paused_by paused_why",
+	"plugins":         "name live_generation module instead_of paused_by paused_why paused_at",
 	"generations":     "id plugin number position epoch owner condition reason condition_since digest updated_at state module target retired_at",
 	"documents":       "generation position collection key data",
 	"sequences":       "generation key state position attempts next_attempt kind error stack digest since",

@@ -67,6 +67,7 @@ func (s *Store) commitOnce(ctx context.Context, c *store.Commit, emitted *reques
 	s.queueDocuments(batch, c)
 	s.queueInsert(batch, rows, new([]event.Position))
 	s.queueSequences(batch, c)
+	s.queueOperations(batch, c)
 	if c.Digest != "" { // Invariant 8
 		batch.Queue(s.sql.span, c.Generation, int64(c.Expected), c.Digest)
 	}
@@ -120,6 +121,9 @@ func (s *Store) commitError(ctx context.Context, c *store.Commit, err error) err
 	case state == codeDivisionByZero:
 		if guard := s.guardError(ctx, c); guard != nil {
 			return guard
+		}
+		if err := s.answeredBefore(ctx, c); err != nil {
+			return err
 		}
 		// It is as expected now; but it was not, and nothing was changed.
 		return fmt.Errorf("commit: %w", store.ErrCheckpointMoved)

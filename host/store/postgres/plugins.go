@@ -40,13 +40,15 @@ func (s *Store) Plugins(ctx context.Context) ([]store.PluginStatus, error) {
 func scanPlugin(row pgx.CollectableRow) (store.PluginStatus, error) {
 	var p store.PluginStatus
 	var owner, name, process *string
-	var startedAt *time.Time
+	var startedAt, pausedAt *time.Time
+	var pausedBy, pausedWhy string
 	var left *int64
 	var failed failedSequence
 	err := row.Scan(&p.ID, &p.Plugin, &p.Number, &p.Position, &p.Epoch, &p.Condition.State, &p.Condition.Reason, &p.Condition.Since, &p.Digest, &p.UpdatedAt,
 		&owner, &name, &process, &startedAt, &left,
 		&p.Retrying, &p.Parked, &p.Waiting,
-		&failed.key, &failed.state, &failed.position, &failed.attempts, &failed.next, &failed.kind, &failed.error, &failed.stack, &failed.digest, &failed.since, &failed.waiting)
+		&failed.key, &failed.state, &failed.position, &failed.attempts, &failed.next, &failed.kind, &failed.error, &failed.stack, &failed.digest, &failed.since, &failed.waiting,
+		&pausedBy, &pausedWhy, &pausedAt)
 	if err != nil {
 		return p, err
 	}
@@ -60,6 +62,7 @@ func scanPlugin(row pgx.CollectableRow) (store.PluginStatus, error) {
 		}
 	}
 	p.FirstFailure = failed.sequence()
+	p.Pause = pauseOf(pausedBy, pausedWhy, pausedAt)
 	return p, nil
 }
 

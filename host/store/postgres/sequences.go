@@ -2,6 +2,8 @@ package postgres
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -46,18 +48,18 @@ func queuedColumns(events []store.QueuedEvent) []any {
 
 func sequenceColumns(puts []*store.Sequence) []any {
 	n := len(puts)
-	keys, states, kinds, errors, stacks, digests := make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n)
+	keys, states, kinds, messages, stacks, digests := make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n)
 	positions, attempts := make([]int64, n), make([]int32, n)
 	next, since := make([]*time.Time, n), make([]time.Time, n)
 	for i, q := range puts {
 		keys[i], states[i], kinds[i], digests[i] = q.Key, string(q.State), string(q.Kind), q.Digest
-		errors[i], stacks[i] = storable(q.Error), storable(q.Stack)
+		messages[i], stacks[i] = storable(q.Error), storable(q.Stack)
 		positions[i], attempts[i], since[i] = int64(q.Position), int32(q.Attempts), q.Since
 		if !q.NextAttempt.IsZero() {
 			next[i] = &q.NextAttempt
 		}
 	}
-	return []any{keys, states, positions, attempts, next, kinds, errors, stacks, digests, since}
+	return []any{keys, states, positions, attempts, next, kinds, messages, stacks, digests, since}
 }
 
 // storable makes a guest's words text that the database takes: they must not stop a commit.
@@ -71,17 +73,51 @@ func (s *Store) Sequences(ctx context.Context, generation int64) ([]store.Sequen
 	if err != nil {
 		return nil, fail(ctx, "list sequences", err)
 	}
-	sequences, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (store.Sequence, error) {
-		var q store.Sequence
-		var next *time.Time
-		err := row.Scan(&q.Key, &q.State, &q.Position, &q.Attempts, &next, &q.Kind, &q.Error, &q.Stack, &q.Digest, &q.Since, &q.Waiting)
-		if next != nil {
-			q.NextAttempt = next.UTC()
-		}
-		q.Since = q.Since.UTC()
-		return q, err
-	})
+	sequences, err := pgx.CollectRows(rows, scanSequence)
 	return sequences, fail(ctx, "list sequences", err)
+}
+
+func scanSequence(row pgx.CollectableRow) (store.Sequence, error) {
+	var q store.Sequence
+	var next *time.Time
+	err := row.Scan(&q.Key, &q.State, &q.Position, &q.Attempts, &next, &q.Kind, &q.Error, &q.Stack, &q.Digest, &q.Since, &q.Waiting)
+	if next != nil {
+		q.NextAttempt = next.UTC()
+	}
+	q.Since = q.Since.UTC()
+	return q, err
+}
+
+// someSequences are scanSequence's columns of a generation's sequences, with or without their stacks.
+func (s *Store) someSequences(stack, where string) string {
+	return s.sql.rare(`
+SELECT key, state, position, attempts, next_attempt, kind, error, ` + stack + `, digest, since,
+       (SELECT count(*) FROM {sequence_events} e WHERE e.generation = s.generation AND e.key = s.key)
+FROM {sequences} s WHERE generation = $1 ` + where)
+}
+
+// FindSequence implements store.State.
+func (s *Store) FindSequence(ctx context.Context, generation int64, key string) (store.Sequence, error) {
+	rows, err := s.reads.Query(ctx, s.someSequences("stack", "AND key = $2"), generation, key)
+	if err != nil {
+		return store.Sequence{}, fail(ctx, "find a sequence", err)
+	}
+	q, err := pgx.CollectExactlyOneRow(rows, scanSequence)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return q, fmt.Errorf("sequence %q of generation %d: %w", key, generation, store.ErrNotFound)
+	}
+	return q, fail(ctx, "find a sequence", err)
+}
+
+// ListSequences implements store.State.
+func (s *Store) ListSequences(ctx context.Context, generation int64, o store.SequenceOptions) ([]store.Sequence, error) {
+	rows, err := s.reads.Query(ctx, s.someSequences("''", "AND position > $2 AND ($3 = '' OR state = $3) ORDER BY position, key LIMIT $4"),
+		generation, int64(o.After), string(o.State), o.Limit)
+	if err != nil {
+		return nil, fail(ctx, "list sequences", err)
+	}
+	list, err := pgx.CollectRows(rows, scanSequence)
+	return list, fail(ctx, "list sequences", err)
 }
 
 // Queued implements store.State.

@@ -197,7 +197,8 @@ SELECT g.id, g.plugin, g.number, g.position, g.epoch, g.condition, g.reason, g.c
        g.owner, h.name, h.process, h.started_at, ` + leftOf("h.expires_at") + `,
        s.retrying, s.parked, (SELECT count(*) FROM {sequence_events} e WHERE e.generation = g.id),
        f.key, f.state, f.position, f.attempts, f.next_attempt, f.kind, f.error, f.stack, f.digest, f.since,
-       (SELECT count(*) FROM {sequence_events} e WHERE e.generation = g.id AND e.key = f.key)
+       (SELECT count(*) FROM {sequence_events} e WHERE e.generation = g.id AND e.key = f.key),
+       p.paused_by, p.paused_why, p.paused_at
 FROM {plugins} p
 JOIN {generations} g ON g.id = p.live_generation
 LEFT JOIN {hosts} h ON h.id = g.owner

@@ -31,7 +31,7 @@ func (s *Store) Commit(ctx context.Context, cm store.Commit) error {
 		if err := moveQueues(c, cm); err != nil {
 			return fmt.Errorf("write sequences: %w", err)
 		}
-		return nil
+		return operate(c, cm)
 	})
 	if err != nil {
 		return fmt.Errorf("commit generation %d at %d: %w", cm.Generation, cm.Position, err)

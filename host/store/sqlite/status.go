@@ -10,7 +10,9 @@ import (
 
 const selectSequences = `SELECT q.key, q.state, q.position, q.attempts, q.next_attempt, q.kind, q.error, q.stack, q.digest, q.since,
   (SELECT count(*) FROM sequence_events e WHERE e.generation = q.generation AND e.key = q.key)
-FROM sequences q WHERE q.generation = ? ORDER BY q.position, q.key`
+FROM sequences q WHERE q.generation = ?1`
+
+const byPosition = " ORDER BY q.position, q.key"
 
 func (r row) sequence() store.Sequence {
 	return store.Sequence{Key: r.text(0), State: store.SequenceState(r.text(1)), Position: event.Position(r.int(2)), Attempts: int(r.int(3)),
@@ -22,7 +24,39 @@ func (r row) sequence() store.Sequence {
 func (s *Store) Sequences(ctx context.Context, generation int64) ([]store.Sequence, error) {
 	var sequences []store.Sequence
 	err := s.read(ctx, func(c *conn) error {
-		return c.query(ctx, func(r row) error { sequences = append(sequences, r.sequence()); return nil }, selectSequences, generation)
+		return c.query(ctx, func(r row) error { sequences = append(sequences, r.sequence()); return nil }, selectSequences+byPosition, generation)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list sequences of generation %d: %w", generation, err)
+	}
+	return sequences, nil
+}
+
+// FindSequence returns one sequence.
+func (s *Store) FindSequence(ctx context.Context, generation int64, key string) (q store.Sequence, err error) {
+	err = s.read(ctx, func(c *conn) error {
+		found, err := c.one(func(r row) { q = r.sequence() }, selectSequences+" AND q.key = ?2", generation, key)
+		if err == nil && !found {
+			err = store.ErrNotFound
+		}
+		return err
+	})
+	if err != nil {
+		return q, fmt.Errorf("sequence %q of generation %d: %w", key, generation, err)
+	}
+	return q, nil
+}
+
+// ListSequences returns some of a generation's sequences, without their stacks.
+func (s *Store) ListSequences(ctx context.Context, generation int64, o store.SequenceOptions) ([]store.Sequence, error) {
+	var sequences []store.Sequence
+	err := s.read(ctx, func(c *conn) error {
+		return c.query(ctx, func(r row) error {
+			q := r.sequence()
+			q.Stack = ""
+			sequences = append(sequences, q)
+			return nil
+		}, selectSequences+" AND q.position > ?2 AND (?3 = '' OR q.state = ?3)"+byPosition+" LIMIT ?4", generation, int64(o.After), string(o.State), int64(o.Limit))
 	})
 	if err != nil {
 		return nil, fmt.Errorf("list sequences of generation %d: %w", generation, err)
@@ -48,7 +82,7 @@ const selectPlugins = `SELECT ` + generationColumns + `, g.condition, g.reason, 
   (SELECT count(*) FROM sequences q WHERE q.generation = g.id AND q.state = 'retrying'),
   (SELECT count(*) FROM sequences q WHERE q.generation = g.id AND q.state = 'parked'),
   (SELECT count(*) FROM sequence_events e WHERE e.generation = g.id),
-  h.id, ` + hostColumns + `
+  p.paused_by, p.paused_why, p.paused_at, h.id, ` + hostColumns + `
 FROM plugins p JOIN generations g ON g.id = p.live_generation LEFT JOIN hosts h ON h.id = g.owner
 ORDER BY p.name`
 
@@ -59,9 +93,9 @@ func (s *Store) Plugins(ctx context.Context) ([]store.PluginStatus, error) {
 		err := c.query(ctx, func(r row) error {
 			p := store.PluginStatus{Generation: r.generation(),
 				Condition: store.Condition{State: store.ConditionState(r.text(5)), Reason: r.text(6), Since: r.time(7)},
-				Digest:    r.text(8), UpdatedAt: r.time(9), Retrying: int(r.int(10)), Parked: int(r.int(11)), Waiting: int(r.int(12))}
-			if r[13] != nil {
-				h := r.host(14)
+				Digest:    r.text(8), UpdatedAt: r.time(9), Retrying: int(r.int(10)), Parked: int(r.int(11)), Waiting: int(r.int(12)), Pause: r.pause(13)}
+			if r[16] != nil {
+				h := r.host(17)
 				p.Owner = &h
 			}
 			plugins = append(plugins, p)
@@ -71,7 +105,7 @@ func (s *Store) Plugins(ctx context.Context) ([]store.PluginStatus, error) {
 			return err
 		}
 		for i := range plugins {
-			_, err := c.one(func(r row) { q := r.sequence(); plugins[i].FirstFailure = &q }, selectSequences+" LIMIT 1", plugins[i].ID)
+			_, err := c.one(func(r row) { q := r.sequence(); plugins[i].FirstFailure = &q }, selectSequences+byPosition+" LIMIT 1", plugins[i].ID)
 			if err != nil {
 				return err
 			}

@@ -15,6 +15,7 @@ var sequenceCases = []testCase{
 	{"in order of the failed event", sequenceOrder},
 	{"queued events are in order", sequenceQueued},
 	{"a sequence that is over", sequenceOver},
+	{"one, and a page at a time", sequencePages},
 }
 
 func sequenceFields(t *testing.T, db *database) {
@@ -126,4 +127,47 @@ func sequenceOver(t *testing.T, db *database) {
 	if left, err := s.Queued(t.Context(), o.ID, "k", 10); err != nil || len(left) != 0 {
 		t.Errorf("still queued: %v (%v)", ids(left), err)
 	}
+}
+
+func sequencePages(t *testing.T, db *database) {
+	s := db.open(t)
+	p := fill(t, s, "a", "e", 7)
+	o := own(t, s, "p")
+	o.commit(t, p[6], func(c *store.Commit) {
+		for i := range 6 {
+			q := store.Sequence{Key: string(rune('z' - i)), State: store.Parked, Position: p[i], Error: "no", Stack: "handle"}
+			if i%2 == 1 {
+				q.State = store.Retrying
+			}
+			c.Sequences = append(c.Sequences, q)
+			c.Queue = append(c.Queue, store.QueuedEvent{Key: q.Key, Position: p[i]})
+		}
+		c.Queue = append(c.Queue, store.QueuedEvent{Key: "z", Position: p[6]})
+	})
+	for _, c := range []struct {
+		o    store.SequenceOptions
+		want string
+	}{
+		{store.SequenceOptions{Limit: 100}, "zyxwvu"}, {store.SequenceOptions{Limit: 2}, "zy"}, {store.SequenceOptions{Limit: 2, After: p[1]}, "xw"},
+		{store.SequenceOptions{Limit: 100, State: store.Parked}, "zxv"}, {store.SequenceOptions{Limit: 1, State: store.Retrying, After: p[1]}, "w"},
+		{store.SequenceOptions{Limit: 1, After: p[5]}, ""},
+	} {
+		got, err := s.ListSequences(t.Context(), o.ID, c.o)
+		check(t, err)
+		keys := ""
+		for _, q := range got {
+			keys += q.Key
+			if q.Stack != "" || q.Error != "no" || q.Waiting != 1 && q.Key != "z" {
+				t.Errorf("got %+v", q)
+			}
+		}
+		if keys != c.want {
+			t.Errorf("%+v: got %s, want %s", c.o, keys, c.want)
+		}
+	}
+	if q, err := s.FindSequence(t.Context(), o.ID, "z"); err != nil || q.Position != p[0] || q.Stack != "handle" || q.Waiting != 2 {
+		t.Errorf("got %+v (%v)", q, err)
+	}
+	_, err := s.FindSequence(t.Context(), o.ID, "none")
+	wantError(t, err, store.ErrNotFound)
 }

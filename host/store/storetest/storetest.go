@@ -38,6 +38,7 @@ func Exercise(t *testing.T, newDatabase func(t *testing.T) Database) {
 		{"sequence", sequenceCases},
 		{"status", statusCases},
 		{"reload", reloadCases},
+		{"request", requestCases},
 	}
 	for _, area := range areas {
 		t.Run(area.name, func(t *testing.T) {

@@ -58,4 +58,5 @@ ALTER TABLE plugins
     ADD COLUMN module     text NOT NULL DEFAULT '',   -- digest of the module in modules that stands in for the declared one
     ADD COLUMN instead_of text NOT NULL DEFAULT '',   -- as long as that one's digest is this
     ADD COLUMN paused_by  text NOT NULL DEFAULT '',   -- who paused it, and why; empty: nobody
-    ADD COLUMN paused_why text NOT NULL DEFAULT '';
+    ADD COLUMN paused_why text NOT NULL DEFAULT '',
+    ADD COLUMN paused_at  timestamptz;

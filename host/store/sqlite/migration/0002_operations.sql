@@ -57,3 +57,4 @@ ALTER TABLE plugins ADD COLUMN module     TEXT NOT NULL DEFAULT '';            -
 ALTER TABLE plugins ADD COLUMN instead_of TEXT NOT NULL DEFAULT '';            -- as long as that one's digest is this
 ALTER TABLE plugins ADD COLUMN paused_by  TEXT NOT NULL DEFAULT '';            -- who paused it, and why; empty: nobody
 ALTER TABLE plugins ADD COLUMN paused_why TEXT NOT NULL DEFAULT '';
+ALTER TABLE plugins ADD COLUMN paused_at  INTEGER;
