@@ -18,7 +18,7 @@ demo: build $(GO_MODULE) ## append a stream of bank events and build read models
 	$(BIN) demo
 
 $(GO_MODULE): $(wildcard plugins/examples/balances/go/*.go sdk/go/*.go)
-	plugins/examples/build.sh go
+	plugins/examples/build.sh balances/go
 
 setup: ## install what the tests need and is missing (apt, npm, rustup)
 	scripts/setup
@@ -36,9 +36,9 @@ go-test:
 sdk-test: ## run each SDK's own tests, in its own language
 	$(GO) test ./sdk/go/... ./plugins/examples/*/go
 	cd sdk/rust && cargo test --quiet --locked && cargo test --quiet --locked --all-features
-	cd plugins/examples/balances/rust && cargo test --quiet --locked
+	for crate in plugins/examples/*/rust; do (cd $$crate && cargo test --quiet --locked) || exit; done
 	cd sdk/assemblyscript && npm test --silent
-	cd plugins/examples/balances/assemblyscript && npm run --silent --if-present test
+	for package in plugins/examples/*/assemblyscript; do (cd $$package && npm run --silent --if-present test) || exit; done
 
 lint: setup ## gofmt, go vet, staticcheck and the SDKs' own linters
 	scripts/lint
@@ -54,4 +54,4 @@ fuzz: ## run each fuzz target for a minute
 
 clean: ## remove what was built
 	rm -rf bin sdk/*/target plugins/examples/*/*/target abi/abitest/testdata/probe/*/target \
-		sdk/assemblyscript/node_modules plugins/examples/*/assemblyscript/node_modules $(GO_MODULE)
+		sdk/assemblyscript/node_modules plugins/examples/*/assemblyscript/node_modules plugins/examples/*/go/*.wasm

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Builds the example plugins from source, each beside its source:
 #
-#   plugins/examples/build.sh [-o DIR] [LANGUAGE...]    # of rust, go, assemblyscript and c; all of them by default
+#   plugins/examples/build.sh [-o DIR] [[CASE/]LANGUAGE...]    # of rust, go, assemblyscript and c; all of them by default
 #
+# A language alone stands for every case that is written in it, orders/rust for one of them.
 # -o DIR puts them under DIR instead, as DIR/<case>/<language>/<case>.wasm. Not every case is written in every language.
 set -euo pipefail
 examples=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -42,13 +43,18 @@ if [ "${1:-}" = -o ]; then
 	shift 2
 fi
 [ $# -gt 0 ] || set -- rust go assemblyscript c
-for language; do
+for what; do
+	language=${what##*/}
+	case $what in
+	*/*) cases=${what%/*} ;;
+	*) cases='*' ;;
+	esac
 	case $language in
 	rust | go | assemblyscript | c) ;;
 	*) fail 2 "there are no examples in '$language', only in rust, go, assemblyscript and c" ;;
 	esac
-	for source in "$examples"/*/"$language"; do
-		[ -d "$source" ] || fail 2 "no example in $language was found"
+	for source in "$examples"/$cases/"$language"; do
+		[ -d "$source" ] || fail 2 "there is no example $what"
 		name=$(basename "$(dirname "$source")")
 		module=$out/$name/$language/$name.wasm
 		mkdir -p "$(dirname "$module")"

@@ -13,5 +13,5 @@ var BalancesAssemblyScript []byte
 //go:embed balances/rust/balances.wasm
 var BalancesRust []byte
 
-// BalancesGo is where `plugins/examples/build.sh go` puts the Go module, which is too large to carry.
+// BalancesGo is where `plugins/examples/build.sh balances/go` puts the Go module, which is too large to carry.
 const BalancesGo = "plugins/examples/balances/go/balances.wasm"

@@ -46,7 +46,7 @@ var goModule = sync.OnceValues(func() ([]byte, error) {
 })
 
 func build(dir, language string) error {
-	out, err := exec.Command("../build.sh", "-o", dir, language).CombinedOutput()
+	out, err := exec.Command("../build.sh", "-o", dir, "balances/"+language).CombinedOutput()
 	if err != nil {
 		return &buildError{language, out, err}
 	}
