@@ -55,8 +55,12 @@ func (r *trialRun) readExpected() (*expectation, error) {
 	if r.expect == "" {
 		return nil, nil
 	}
-	if info, err := os.Stat(r.expect); err == nil && info.IsDir() {
+	switch info, err := os.Stat(r.expect); {
+	case err == nil && info.IsDir():
 		return nil, badInput("name a file", "%s is a folder", r.expect)
+	case err == nil && r.update && !info.Mode().IsRegular():
+		// To replace it would take the device or pipe away from everybody.
+		return nil, badInput("name a file", "%s is a device or a pipe, which --update does not replace", r.expect)
 	}
 	text, err := os.ReadFile(r.expect)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -303,6 +307,9 @@ func replaceFile(file string, content []byte) error {
 	}
 	mode := fs.FileMode(0o644)
 	if info, err := os.Stat(file); err == nil {
+		if !info.Mode().IsRegular() {
+			return fmt.Errorf("%s is not a regular file", file)
+		}
 		mode = info.Mode().Perm()
 	}
 	f, err := os.CreateTemp(filepath.Dir(file), "."+filepath.Base(file)+"-*")
