@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -31,6 +33,13 @@ type Options struct {
 	Ready func(listen string)
 	// Committed, if set, is called after each commit of a plugin's with its new checkpoint. It must not block.
 	Committed func(plugin string, position event.Position)
+	// ConfigFile is the path of the hosts.toml that the configuration was read from: it is watched, and what
+	// changes there is brought in. Empty means that only the modules are watched.
+	ConfigFile string
+	// Getenv is what "${NAME}" in ConfigFile stands for. Defaults to os.Getenv.
+	Getenv func(string) string
+	// StoreGiven says that the store is another one than ConfigFile names.
+	StoreGiven bool
 	// LaneWork is how much handling a lane must have before another one is opened. Defaults to 2ms.
 	LaneWork time.Duration
 }
@@ -46,7 +55,13 @@ type Host struct {
 	engine   *plugin.Engine
 	tail     *tail.Tail
 	appender *appender.Appender
-	plugins  []*hosted
+	start    func(p *hosted) // while Run runs
+	reloads  chan chan<- []ReloadOutcome
+
+	mu          sync.Mutex
+	plugins     []*hosted
+	refused     map[string]string // plugins whose section of hosts.toml cannot be used, and why
+	refusedFile string            // why hosts.toml as a whole cannot be used as it is now
 
 	registry        *prometheus.Registry
 	deliveryMetrics *delivery.Metrics
@@ -66,6 +81,9 @@ func Open(ctx context.Context, conf *config.Config, o Options) (*Host, error) {
 }
 
 func open(ctx context.Context, conf *config.Config, s store.Store, o Options) (*Host, error) {
+	if o.Getenv == nil {
+		o.Getenv = os.Getenv
+	}
 	log := o.Logger
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
@@ -83,6 +101,8 @@ func open(ctx context.Context, conf *config.Config, s store.Store, o Options) (*
 		self:     store.Host{ID: uuid.NewString(), Name: conf.Host.Name, Process: processIdentity(), StartedAt: time.Now()},
 		tail:     tail.New(s, tail.Options{MaxPoll: conf.Store.PollMax, Logger: log}),
 		registry: prometheus.NewRegistry(),
+		reloads:  make(chan chan<- []ReloadOutcome),
+		refused:  make(map[string]string),
 	}
 	h.deliveryMetrics = delivery.NewMetrics(h.registry)
 	h.appender = appender.New(s, appender.Options{
@@ -139,10 +159,11 @@ func (h *Host) runParts(ctx context.Context, floor event.Position, listener net.
 	g.Go(func() error { return h.explainTail(h.tail.Run(ctx, floor)) })
 	g.Go(func() error { return h.appender.Run(ctx) })
 	g.Go(func() error { h.watchLeases(ctx); return nil })
-	g.Go(func() error { h.watchModules(ctx); return nil })
-	for _, p := range h.plugins {
-		g.Go(func() error { return p.run(ctx, h) })
+	for _, p := range h.list() {
+		p.launch(ctx, g, h, true)
 	}
+	h.start = func(p *hosted) { p.launch(ctx, g, h, false) }
+	g.Go(func() error { newReloader(h).run(ctx); return nil })
 	address := ""
 	if listener != nil {
 		address = listener.Addr().String()
@@ -226,7 +247,7 @@ func (h *Host) Close() error {
 
 func (h *Host) closeSandbox(ctx context.Context) error {
 	var errs []error
-	for _, p := range h.plugins {
+	for _, p := range h.list() {
 		errs = append(errs, p.close(ctx))
 	}
 	return errors.Join(append(errs, h.engine.Close(ctx))...)

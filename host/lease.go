@@ -51,7 +51,7 @@ func (h *Host) watchLeases(ctx context.Context) {
 		for _, p := range plugins {
 			free[p.Plugin] = p.Owner == nil || !p.Owner.Live
 		}
-		for _, p := range h.plugins {
+		for _, p := range h.list() {
 			if free[p.conf.Name] {
 				p.wake()
 			}
@@ -77,7 +77,7 @@ func (h *Host) removeDead(ctx context.Context) {
 }
 
 func (h *Host) anyWaiting() bool {
-	for _, p := range h.plugins {
+	for _, p := range h.list() {
 		if p.waiting() {
 			return true
 		}

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"eshost/host/config"
 	"eshost/host/event"
 	"eshost/host/internal/admin"
@@ -22,6 +24,9 @@ import (
 type hosted struct {
 	conf  config.Plugin
 	stamp os.FileInfo // of the module's file when it was last read; watchModules owns it
+
+	cancel context.CancelCauseFunc // ends run
+	done   chan struct{}           // closed when run has returned
 
 	mu      sync.Mutex
 	module  *plugin.Module // that handles events
@@ -65,6 +70,25 @@ func compileModule(ctx context.Context, engine *plugin.Engine, conf config.Plugi
 		return nil, moduleError(subject, err)
 	}
 	return m, nil
+}
+
+// launch runs the plugin in a goroutine of the group's. One that cannot run ends the host if that was its start.
+func (p *hosted) launch(ctx context.Context, g *errgroup.Group, h *Host, atStart bool) {
+	ctx, p.cancel = context.WithCancelCause(ctx)
+	p.done = make(chan struct{})
+	g.Go(func() error {
+		defer close(p.done)
+		err := p.run(ctx, h)
+		if err == nil || ctx.Err() != nil {
+			return nil
+		}
+		if atStart {
+			return err
+		}
+		h.log.Error("the plugin cannot run", "plugin", p.conf.Name, "error", withHint(err))
+		p.setReason(withHint(err))
+		return nil
+	})
 }
 
 // run delivers until ctx ends, with one runner after another as the module is replaced.

@@ -4,88 +4,73 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"eshost/host/internal/admin"
 	"eshost/host/internal/delivery"
 	"eshost/host/internal/plugin"
+	"eshost/host/store"
 )
-
-// How often the modules' files are looked at. Two looks must agree before a file is read: a build that
-// writes in several steps is not taken half done.
-const lookAtModules = 200 * time.Millisecond
-
-// watchModules looks for modules whose file has changed, until ctx ends.
-func (h *Host) watchModules(ctx context.Context) {
-	ticker := time.NewTicker(lookAtModules)
-	defer ticker.Stop()
-	seen := make(map[string]os.FileInfo)
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
-		now := make(map[string]os.FileInfo)
-		for _, p := range h.plugins {
-			info, looked := now[p.conf.Module]
-			if !looked {
-				info, _ = os.Stat(p.conf.Module) // a file that is not there now is nothing to load
-				now[p.conf.Module] = info
-			}
-			if settled := sameFile(info, seen[p.conf.Module]); settled && !sameFile(info, p.stamp) {
-				p.stamp = info
-				p.tryModule(ctx, h)
-			}
-		}
-		seen = now
-	}
-}
-
-// sameFile reports whether a file is as it was, as far as can be told without reading it.
-func sameFile(a, b os.FileInfo) bool {
-	if a == nil || b == nil {
-		return a == b
-	}
-	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
-}
 
 // tryModule loads what is in the module's file now and, if it can be used, has it take over after the batch
 // in hand. Whatever is wrong with it, the module before goes on.
-func (p *hosted) tryModule(ctx context.Context, h *Host) {
-	log := h.log.With("plugin", p.conf.Name, "module", p.conf.Module)
+func (p *hosted) tryModule(ctx context.Context, h *Host) ReloadOutcome {
 	wasm, info, err := readModule(p.conf.Module)
 	if err != nil {
-		if ctx.Err() == nil {
-			p.refuse("", err)
-			log.Error("cannot read the new module, the one before goes on", "error", err)
-		}
-		return
+		return p.refuse(ctx, h, "", fmt.Errorf("read the new module: %w", err))
 	}
 	p.stamp = info
 	digest := digestOf(wasm)
 	if digest == p.digest() {
-		p.refuse("", nil)
-		return // written anew, or put back
+		p.setRefused(nil)
+		return ReloadOutcome{Plugin: p.conf.Name, Result: ReloadUnchanged, Digest: digest} // written anew, or put back
 	}
 	m, err := compileModule(ctx, h.engine, p.conf, wasm)
 	if err == nil {
-		err = tryStart(ctx, m)
-	}
-	switch {
-	case ctx.Err() != nil:
-		if m != nil {
-			_ = m.Close(context.WithoutCancel(ctx)) // the host stops
+		if err = tryStart(ctx, m); err == nil {
+			err = p.dryRun(ctx, h, m)
 		}
-	case err != nil:
-		p.refuse(digest, err)
-		log.Error("refused the new module, the one before goes on", "digest", digest, "error", withHint(err))
-	default:
-		log.Info("a new module takes over", "digest", digest, "before", p.digest())
-		p.takeOver(ctx, m)
+		if err != nil {
+			err = p.startError(errors.Join(err, m.Close(context.WithoutCancel(ctx))))
+		}
+	}
+	if err != nil {
+		return p.refuse(ctx, h, digest, err)
+	}
+	h.log.Info("a new module takes over", "plugin", p.conf.Name, "module", p.conf.Module, "digest", digest, "before", p.digest())
+	o := ReloadOutcome{Plugin: p.conf.Name, Result: ReloadReplaced, Digest: digest}
+	h.record(ctx, p, o)
+	p.takeOver(ctx, m)
+	return o
+}
+
+// refuse leaves the module that runs in its place.
+func (p *hosted) refuse(ctx context.Context, h *Host, digest string, err error) ReloadOutcome {
+	o := ReloadOutcome{Plugin: p.conf.Name, Result: ReloadRefused, Digest: digest, Reason: withHint(err)}
+	if ctx.Err() != nil {
+		return o // the host stops
+	}
+	p.setRefused(&admin.Refused{Digest: digest, Reason: o.Reason, Since: time.Now()})
+	h.log.Error("refused the new module, the one before goes on", "plugin", p.conf.Name, "module", p.conf.Module, "digest", digest, "error", o.Reason)
+	h.record(ctx, p, o)
+	return o
+}
+
+// record keeps the history of a plugin's modules. A database that is away does not hold up a reload. p is nil for a plugin
+// that was refused before it ever ran.
+func (h *Host) record(ctx context.Context, p *hosted, o ReloadOutcome) {
+	entry := store.Reload{Plugin: o.Plugin, Digest: o.Digest, Host: h.self.Name, Refused: o.Reason}
+	if p != nil {
+		entry.Position = max(p.status().Position, p.before.Position)
+	}
+	ctx, cancel := context.WithTimeout(ctx, recordTimeout)
+	defer cancel()
+	if err := h.store.RecordReload(ctx, entry); err != nil {
+		h.log.Warn("cannot record a reload", "plugin", o.Plugin, "error", err)
 	}
 }
+
+const recordTimeout = 2 * time.Second
 
 // tryStart makes an instance: a module that cannot start never replaces one that can.
 func tryStart(ctx context.Context, m *plugin.Module) error {
@@ -93,19 +78,18 @@ func tryStart(ctx context.Context, m *plugin.Module) error {
 	if err == nil {
 		err = in.Close(ctx)
 	}
-	if err != nil {
-		return errors.Join(err, m.Close(context.WithoutCancel(ctx)))
-	}
-	return nil
+	return err
 }
 
-func (p *hosted) refuse(digest string, err error) {
+// startError tells a person which module does not start.
+func (p *hosted) startError(err error) error {
+	return &Error{Subject: fmt.Sprintf("plugin %q: %s", p.conf.Name, p.conf.Module), Err: &unusable{err}, hint: "build it anew; eshost test shows what it does"}
+}
+
+func (p *hosted) setRefused(r *admin.Refused) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.refused = nil
-	if err != nil {
-		p.refused = &admin.Refused{Digest: digest, Reason: withHint(err), Since: time.Now()}
-	}
+	p.refused = r
 }
 
 // refusal is what the status shows of a module that was refused.
@@ -137,6 +121,12 @@ func (p *hosted) digest() string {
 		return p.next.Digest()
 	}
 	return p.module.Digest()
+}
+
+// stop ends the plugin's runner at a batch's end and waits for that.
+func (p *hosted) stop(cause error) {
+	p.cancel(cause)
+	<-p.done
 }
 
 // close gives the plugin's modules up.

@@ -1,6 +1,8 @@
 package host
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"eshost/host/internal/admin"
@@ -21,7 +23,7 @@ func (h *Host) Status() Status {
 		ID:      h.self.ID,
 		Store:   h.store.Describe(),
 		Log:     admin.Log{Watermark: int64(t.Watermark), Head: int64(t.Head)},
-		Plugins: make([]admin.Plugin, 0, len(h.plugins)),
+		Plugins: []admin.Plugin{},
 	}
 	if !t.HeldSince.IsZero() {
 		s.Log.HeldSeconds = time.Since(t.HeldSince).Seconds()
@@ -36,7 +38,7 @@ func (h *Host) Status() Status {
 	if t.Err != nil {
 		s.Log.Error = t.Err.Error()
 	}
-	for _, p := range h.plugins {
+	for _, p := range h.list() {
 		st := p.status()
 		s.Plugins = append(s.Plugins, admin.Plugin{
 			Name:         p.conf.Name,
@@ -54,5 +56,22 @@ func (h *Host) Status() Status {
 			Waiting:      st.Waiting,
 		})
 	}
+	h.addRefused(&s)
 	return s
+}
+
+// addRefused says what hosts.toml declares now and this host does not do.
+func (h *Host) addRefused(s *Status) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	s.FileRefused = h.refusedFile
+	for _, name := range slices.Sorted(maps.Keys(h.refused)) {
+		reason := h.refused[name]
+		i := slices.IndexFunc(s.Plugins, func(p admin.Plugin) bool { return p.Name == name })
+		if i < 0 {
+			s.Plugins = append(s.Plugins, admin.Plugin{Name: name, State: "refused", Reason: reason})
+			continue
+		}
+		s.Plugins[i].Refused = &admin.Refused{Reason: reason}
+	}
 }

@@ -30,6 +30,8 @@ type Status struct {
 	Store   string   `json:"store"`
 	Log     Log      `json:"log"`
 	Plugins []Plugin `json:"plugins"`
+	// FileRefused is why hosts.toml, as it is now, is not what this host goes by.
+	FileRefused string `json:"hosts_toml_refused,omitempty"`
 }
 
 // Log is what the host knows of the event log.
@@ -69,7 +71,7 @@ type Plugin struct {
 	Retrying     int    `json:"retrying_sequences"`
 	Parked       int    `json:"parked_sequences"`
 	Waiting      int    `json:"waiting_events"`
-	// Refused is the module that was put in the place of this one and cannot be used.
+	// Refused is the module, or the section of hosts.toml, that was put in the place of this one and cannot be used.
 	Refused *Refused `json:"refused,omitempty"`
 }
 

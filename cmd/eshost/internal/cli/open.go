@@ -17,7 +17,7 @@ import (
 // config reads hosts.toml.
 func (a *app) config() (*config.Config, error) {
 	named := cmp.Or(a.configFile, a.getenv("ESHOST_CONFIG"))
-	conf, err := config.Load(cmp.Or(named, config.FileName), a.getenv)
+	conf, err := config.Load(a.configPath(), a.getenv)
 	if errors.Is(err, fs.ErrNotExist) {
 		if named == "" {
 			return nil, missing("run eshost in the folder that has it, or name it with --config, or name the database with --store",
@@ -26,6 +26,11 @@ func (a *app) config() (*config.Config, error) {
 		return nil, missing("name a file that is there with --config or ESHOST_CONFIG", "there is no file %q", named)
 	}
 	return conf, err
+}
+
+// configPath is where hosts.toml is.
+func (a *app) configPath() string {
+	return cmp.Or(a.configFile, a.getenv("ESHOST_CONFIG"), config.FileName)
 }
 
 // target is the database a command works on.

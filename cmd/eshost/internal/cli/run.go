@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -18,6 +21,7 @@ func (a *app) runCommand() *cobra.Command {
 		Short: "Run the plugins of hosts.toml until stopped",
 		Long: `run opens the database, loads every module and delivers events until it is interrupted. Then it finishes
 and commits what is in flight, within host.shutdown_timeout; a second interrupt does not wait.
+Meanwhile it watches hosts.toml and the modules, and brings in what changes (SIGHUP and eshost reload: at once).
 One line on standard output says when it is ready; the log goes to standard error.`,
 		Example: `  eshost run
   eshost run --config /etc/eshost/hosts.toml`,
@@ -36,7 +40,10 @@ func (a *app) run(ctx context.Context) error {
 		}
 	}
 	h, err := host.Open(ctx, conf, host.Options{
-		Logger: a.logger(conf.Host),
+		Logger:     a.logger(conf.Host),
+		ConfigFile: a.configPath(),
+		Getenv:     a.getenv,
+		StoreGiven: a.storeURL != "",
 		Ready: func(listen string) {
 			where := ""
 			if listen != "" {
@@ -48,7 +55,27 @@ func (a *app) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	defer reloadOnHangup(ctx, h)()
 	return errors.Join(h.Run(ctx), h.Close())
+}
+
+// reloadOnHangup reloads whenever the process gets a SIGHUP, until stop is called.
+func reloadOnHangup(ctx context.Context, h *host.Host) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	signals, done := make(chan os.Signal, 1), make(chan struct{})
+	signal.Notify(signals, syscall.SIGHUP)
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-signals:
+				_, _ = h.Reload(ctx) // the log has what became of it
+			}
+		}
+	}()
+	return func() { signal.Stop(signals); cancel(); <-done }
 }
 
 func (a *app) logger(h config.Host) *slog.Logger {

@@ -1,0 +1,215 @@
+package host
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+
+	"eshost/host/config"
+)
+
+// ReloadOutcome says what became of one plugin, or of hosts.toml, in a reload.
+type ReloadOutcome struct {
+	Plugin string `json:"plugin,omitempty"` // empty for the file itself
+	Result string `json:"result"`           // one of the words below
+	Digest string `json:"digest,omitempty"` // of the plugin's module
+	Reason string `json:"reason,omitempty"` // why it was refused
+}
+
+// What a reload comes to.
+const (
+	ReloadUnchanged = "unchanged"
+	ReloadReplaced  = "replaced" // by a new module
+	ReloadChanged   = "changed"  // by its section of hosts.toml
+	ReloadAdded     = "added"
+	ReloadRemoved   = "removed"
+	ReloadRefused   = "refused" // what was before goes on
+)
+
+const (
+	// lookEvery is how often files are looked at where the operating system says nothing about them.
+	lookEvery = time.Second
+	// lookAgain is the pause between two looks at a file that is changing.
+	lookAgain = 50 * time.Millisecond
+	// quiet is how long a file must have stayed as it is: a build that writes in several steps is not read
+	// half done.
+	quiet = 300 * time.Millisecond
+)
+
+// reloader brings changed modules and a changed hosts.toml in while the host runs. One goroutine does it all.
+type reloader struct {
+	h     *Host
+	file  string // hosts.toml; empty means that only the modules are watched
+	conf  *config.Config
+	files map[string]*watched // by path
+
+	fs      *fsnotify.Watcher // nil where the operating system cannot tell of changes
+	folders map[string]bool   // that fs watches
+}
+
+// watched is a file: how it looks, since when, and how it looked when it was read.
+type watched struct {
+	info, read os.FileInfo // nil if there is none
+	since      time.Time
+}
+
+func newReloader(h *Host) *reloader {
+	r := &reloader{h: h, file: h.o.ConfigFile, conf: &h.conf, files: make(map[string]*watched), folders: make(map[string]bool)}
+	for _, p := range h.list() {
+		r.note(p.conf.Module, p.stamp)
+	}
+	if r.file != "" {
+		r.note(r.file, nil) // read again at once: it may have changed since the host was opened
+	}
+	return r
+}
+
+// note says how a file looked when it was read.
+func (r *reloader) note(path string, info os.FileInfo) {
+	r.files[path] = &watched{info: info, read: info, since: time.Now()}
+}
+
+// run watches until ctx ends.
+func (r *reloader) run(ctx context.Context) {
+	var events chan fsnotify.Event
+	var lost chan error
+	fs, err := fsnotify.NewWatcher()
+	if err != nil {
+		r.h.log.Info("changed files are found by looking at them every second", "reason", err)
+	} else {
+		defer func() { _ = fs.Close() }() // it only watched
+		r.fs, events, lost = fs, fs.Events, fs.Errors
+	}
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		var pause time.Duration
+		select {
+		case <-ctx.Done():
+			return
+		case answer := <-r.h.reloads:
+			answer <- r.asked(ctx)
+			pause = lookEvery
+		case <-lost: // too many changes at once
+			pause = lookAgain
+		case e := <-events:
+			if r.files[e.Name] == nil {
+				continue // a neighbour's
+			}
+			pause = lookAgain
+		case <-timer.C:
+			r.watchFolders()
+			pause = r.look(ctx)
+		}
+		timer.Reset(pause)
+	}
+}
+
+// watchFolders has fs watch the files' folders: a file that is replaced by a rename is another one to it.
+func (r *reloader) watchFolders() {
+	if r.fs == nil {
+		return
+	}
+	for path := range r.files {
+		if folder := filepath.Dir(path); !r.folders[folder] && r.fs.Add(folder) == nil {
+			r.folders[folder] = true
+		}
+	}
+}
+
+// look reads what has changed and stays as it is now, and returns when to look again.
+func (r *reloader) look(ctx context.Context) time.Duration {
+	pause := lookEvery
+	changed := false
+	for path, w := range r.files {
+		info, err := os.Stat(path)
+		if err != nil {
+			info = nil
+		}
+		if !sameFile(info, w.info) {
+			w.info, w.since = info, time.Now()
+		}
+		switch {
+		case info == nil || sameFile(info, w.read):
+		case time.Since(w.since) < quiet:
+			pause = lookAgain
+		default:
+			changed = true
+		}
+	}
+	if changed && pause == lookEvery { // everything has come to rest
+		r.reload(ctx)
+	}
+	return pause
+}
+
+// asked reloads what has changed, without waiting for anything to come to rest.
+func (r *reloader) asked(ctx context.Context) []ReloadOutcome {
+	for path, w := range r.files {
+		if info, err := os.Stat(path); err == nil {
+			w.info = info
+		}
+	}
+	return r.reload(ctx)
+}
+
+// reload brings in hosts.toml and the modules as they are now.
+func (r *reloader) reload(ctx context.Context) []ReloadOutcome {
+	var all []ReloadOutcome
+	done := make(map[string]bool)
+	if w := r.files[r.file]; w != nil && !sameFile(w.info, w.read) {
+		w.read = w.info
+		all = r.applyFile(ctx)
+		for _, o := range all {
+			done[o.Plugin] = true
+		}
+	}
+	for _, p := range r.h.list() {
+		if ctx.Err() == nil && !done[p.conf.Name] {
+			all = append(all, r.module(ctx, p))
+		}
+	}
+	for _, w := range r.files {
+		w.read = w.info
+	}
+	return all
+}
+
+// module brings in a plugin's module if its file has changed.
+func (r *reloader) module(ctx context.Context, p *hosted) ReloadOutcome {
+	w := r.files[p.conf.Module]
+	if w.info == nil || sameFile(w.info, p.stamp) {
+		return ReloadOutcome{Plugin: p.conf.Name, Result: ReloadUnchanged, Digest: p.digest()}
+	}
+	p.stamp = w.info
+	return p.tryModule(ctx, r.h)
+}
+
+// sameFile reports whether a file is as it was, as far as can be told without reading it.
+func sameFile(a, b os.FileInfo) bool {
+	if a == nil || b == nil {
+		return a == nil && b == nil
+	}
+	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
+}
+
+// Reload brings in hosts.toml and the modules as they are now, if they have changed, and says what became of each
+// plugin. Run must be running. What cannot be used is refused; what was before goes on.
+func (h *Host) Reload(ctx context.Context) ([]ReloadOutcome, error) {
+	answer := make(chan []ReloadOutcome, 1)
+	select {
+	case h.reloads <- answer:
+	case <-ctx.Done():
+		return nil, fmt.Errorf("reload: %w", ctx.Err())
+	}
+	select {
+	case all := <-answer:
+		return all, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("reload: %w", ctx.Err())
+	}
+}

@@ -1,0 +1,139 @@
+package host
+
+import (
+	"context"
+	"reflect"
+	"slices"
+
+	"eshost/host/config"
+	"eshost/host/internal/delivery"
+)
+
+// applyFile brings in hosts.toml as it is now, each plugin's section on its own. It says what became of those that have
+// changed.
+func (r *reloader) applyFile(ctx context.Context) []ReloadOutcome {
+	conf, wrong, err := config.LoadEach(r.file, r.h.o.Getenv)
+	if err != nil {
+		r.h.log.Error("refused the new hosts.toml, the one before stays in force", "error", err)
+		r.h.refuseFile(err.Error())
+		return []ReloadOutcome{{Result: ReloadRefused, Reason: err.Error()}}
+	}
+	all := r.applySettings(conf)
+	r.h.mu.Lock()
+	clear(r.h.refused) // those that still are wrong are refused again
+	r.h.mu.Unlock()
+	for name, err := range wrong {
+		all = append(all, r.refuse(ctx, name, err))
+	}
+	for _, p := range r.h.list() {
+		if conf.Plugin(p.conf.Name) == nil && wrong[p.conf.Name] == nil {
+			all = append(all, r.remove(ctx, p))
+		}
+	}
+	for _, section := range conf.Plugins {
+		if p := r.h.find(section.Name); p == nil || !reflect.DeepEqual(p.conf, section) {
+			all = append(all, r.apply(ctx, section, p))
+		}
+	}
+	return all
+}
+
+// applySettings says which settings beside the plugins wait for the next start.
+func (r *reloader) applySettings(conf *config.Config) []ReloadOutcome {
+	same := reflect.DeepEqual(conf.Host, r.h.conf.Host) && (r.h.o.StoreGiven || conf.Store == r.h.conf.Store)
+	if same {
+		r.h.refuseFile("")
+		return nil
+	}
+	const reason = "what has changed in [host] and [store] takes effect when the host is started again"
+	r.h.log.Warn(reason)
+	r.h.refuseFile(reason)
+	return []ReloadOutcome{{Result: ReloadRefused, Reason: reason}}
+}
+
+// apply loads a plugin whose section is new or has changed and lets it take the place of the one before, if there is one.
+func (r *reloader) apply(ctx context.Context, section config.Plugin, before *hosted) ReloadOutcome {
+	p, err := loadPlugin(ctx, r.h.engine, section)
+	if err == nil {
+		if err = tryStart(ctx, p.module); err != nil {
+			err = p.startError(err)
+		}
+	}
+	if err != nil {
+		return r.refuse(ctx, section.Name, err)
+	}
+	o := ReloadOutcome{Plugin: section.Name, Result: ReloadAdded, Digest: p.digest()}
+	if before != nil {
+		o.Result = ReloadChanged
+		before.stop(delivery.ErrReplaced)
+		p.before = before.status()
+		r.drop(ctx, before)
+	}
+	r.note(section.Module, p.stamp)
+	r.h.log.Info("a section of hosts.toml takes effect", "plugin", section.Name, "result", o.Result, "digest", o.Digest)
+	r.h.record(ctx, p, o)
+	r.h.mu.Lock()
+	r.h.plugins = append(r.h.plugins, p)
+	r.h.mu.Unlock()
+	r.h.start(p)
+	return o
+}
+
+// refuse leaves a plugin as it is, if there is one.
+func (r *reloader) refuse(ctx context.Context, name string, err error) ReloadOutcome {
+	o := ReloadOutcome{Plugin: name, Result: ReloadRefused, Reason: withHint(err)}
+	if ctx.Err() != nil {
+		return o // the host stops
+	}
+	r.h.mu.Lock()
+	r.h.refused[name] = o.Reason
+	r.h.mu.Unlock()
+	r.h.log.Error("refused a section of the new hosts.toml, what was before goes on", "plugin", name, "error", o.Reason)
+	p := r.h.find(name)
+	if p != nil {
+		o.Digest = p.digest()
+	}
+	r.h.record(ctx, p, o)
+	return o
+}
+
+// remove stops a plugin that hosts.toml has no more. Its read model and its checkpoint stay in the store.
+func (r *reloader) remove(ctx context.Context, p *hosted) ReloadOutcome {
+	p.stop(nil)
+	r.drop(ctx, p)
+	r.h.log.Info("removed a plugin; its documents and its checkpoint stay", "plugin", p.conf.Name)
+	return ReloadOutcome{Plugin: p.conf.Name, Result: ReloadRemoved}
+}
+
+// drop forgets a plugin that has been stopped.
+func (r *reloader) drop(ctx context.Context, p *hosted) {
+	r.h.mu.Lock()
+	r.h.plugins = slices.DeleteFunc(slices.Clone(r.h.plugins), func(other *hosted) bool { return other == p })
+	r.h.mu.Unlock()
+	if err := p.close(ctx); err != nil {
+		r.h.log.Warn("cannot close a module", "plugin", p.conf.Name, "error", err)
+	}
+}
+
+// list returns the plugins that this host has now.
+func (h *Host) list() []*hosted {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.plugins)
+}
+
+// find returns the plugin of that name, nil if this host has none.
+func (h *Host) find(name string) *hosted {
+	for _, p := range h.list() {
+		if p.conf.Name == name {
+			return p
+		}
+	}
+	return nil
+}
+
+func (h *Host) refuseFile(reason string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.refusedFile = reason
+}

@@ -1,0 +1,121 @@
+package test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"eshost/host"
+)
+
+// awaitStatus waits until a running host's status is as it must be.
+func awaitStatus(t *testing.T, listener, what string, check func(s host.Status) error) {
+	t.Helper()
+	eventually(t, what, func() error {
+		res, err := http.Get(listener + "/v1/status")
+		if err != nil {
+			return err
+		}
+		defer res.Body.Close()
+		var s host.Status
+		if err := json.NewDecoder(res.Body).Decode(&s); err != nil {
+			return err
+		}
+		return check(s)
+	})
+}
+
+// plugins checks the states of a host's plugins; "!" marks one whose module or section was refused.
+func states(want string) func(host.Status) error {
+	return func(s host.Status) error {
+		var got []string
+		for _, p := range s.Plugins {
+			state := p.State
+			if p.Refused != nil {
+				state += "!"
+			}
+			got = append(got, p.Name+"="+state)
+		}
+		if now := strings.Join(got, " "); now != want {
+			return fmt.Errorf("%s; want %s", now, want)
+		}
+		return nil
+	}
+}
+
+// TestChangedHostsToml adds, changes, breaks and removes plugins in the hosts.toml of a running host: each section takes
+// effect on its own, and a bad one stops no other.
+func TestChangedHostsToml(t *testing.T) {
+	t.Parallel()
+	onEachStore(t, func(t *testing.T, storeURL string) {
+		rust, as := balancesModule(t, "rust"), balancesModule(t, "assemblyscript")
+		const types = "events = [\"AccountOpened\", \"Deposited\", \"Withdrawn\"]"
+		p := newProject(t, storeURL, "h", plugin{"one", rust, types})
+		before := string(read(t, filepath.Join(p.dir, "hosts.toml")))
+		section := func(name, module, more string) string {
+			return fmt.Sprintf("\n[plugins.%s]\nmodule = %q\n%s\n", name, module, more)
+		}
+		s := openStore(t, storeURL)
+		stopFeed := feed(t, s, newSource("", newSeed(t)))
+		h := p.host()
+		url := h.ready()
+
+		p.put("hosts.toml", []byte(before+section("two", as, types)))
+		awaitStatus(t, url, "a second plugin runs", states("one=running two=running"))
+
+		p.writeSlowly("hosts.toml", []byte(before+section("two", as, types+"\nlanes = 1")+section("three", as, "batch = 0")+section("four", "missing.wasm", "")))
+		awaitStatus(t, url, "two is changed; three and four are refused", func(s host.Status) error {
+			if err := states("one=running two=running four=refused three=refused")(s); err != nil {
+				return err
+			}
+			if !strings.Contains(s.Plugins[3].Reason, "plugins.three.batch") || !strings.Contains(s.Plugins[2].Reason, "missing.wasm") {
+				return fmt.Errorf("the reasons are %q and %q", s.Plugins[3].Reason, s.Plugins[2].Reason)
+			}
+			return nil
+		})
+
+		p.put("hosts.toml", []byte(before+section("two", as, types+"\nlanes = 99")+section("three", as, types)))
+		awaitStatus(t, url, "two goes on as it was, three runs", states("one=running two=running! three=running"))
+
+		p.put("hosts.toml", []byte(before+"\n[plugins.two\n"))
+		awaitStatus(t, url, "a file that is not TOML changes nothing", func(s host.Status) error {
+			if !strings.Contains(s.FileRefused, "not TOML") {
+				return fmt.Errorf("the file is refused for %q", s.FileRefused)
+			}
+			return states("one=running two=running! three=running")(s)
+		})
+
+		p.put("hosts.toml", []byte(strings.Replace(before, `name = "h"`, `name = "other"`, 1)+section("three", as, types)))
+		awaitStatus(t, url, "two is removed", func(s host.Status) error {
+			if !strings.Contains(s.FileRefused, "started again") {
+				return errors.New("nothing is said of [host]")
+			}
+			return states("one=running three=running")(s)
+		})
+
+		p.put("hosts.toml", []byte(before+section("two", rust, types)+section("three", as, types)))
+		h.signal(syscall.SIGHUP)
+		awaitStatus(t, url, "two goes on where it stopped", func(s host.Status) error {
+			if s.FileRefused != "" {
+				return errors.New(s.FileRefused)
+			}
+			return states("one=running three=running two=running")(s)
+		})
+		stopFeed()
+		settled(t, s, "one", "two", "three")
+		m := modelOf(t, s)
+		for _, name := range []string{"one", "two", "three"} {
+			compareDocuments(t, name, documents(t, s, name, "balances"), m.balances)
+		}
+		h.stop()
+		history, err := s.Reloads(t.Context(), "two", 10)
+		if err != nil || len(history) < 4 {
+			t.Errorf("the history of two is %+v, %v", history, err)
+		}
+	})
+}
