@@ -1,0 +1,91 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"eshost/host/event"
+	"eshost/host/store"
+)
+
+// Ask puts a request about a plugin, one of its sequences or a pause to whichever host owns the plugin,
+// and returns it as it was stored. The owner carries it out within about a second and answers it: see
+// Await. While no host owns the plugin it stays pending.
+//
+// What can be told from the store now is refused at once: store.ErrNotFound if there is no such plugin or
+// sequence, ErrOtherEvent if Position is not the sequence's failed event any more, an
+// *store.InvalidError, store.ErrTooManyRequests. A request about a sequence without Position is about the
+// event that is the failed one now; a retry with neither Key nor Position is for all sequences.
+func Ask(ctx context.Context, s store.State, r store.Request) (store.Request, error) {
+	g, err := s.FindPlugin(ctx, r.Plugin)
+	if err != nil {
+		return r, fmt.Errorf("plugin %q: %w", r.Plugin, err)
+	}
+	one := r.Action == store.AskSkip || r.Action == store.AskEdit || r.Action == store.AskRetry && (r.Key != "" || r.Position != 0)
+	if one {
+		if err := checkSequence(ctx, s, g, &r); err != nil {
+			return r, err
+		}
+	}
+	id, err := s.Ask(ctx, r)
+	if err != nil {
+		return r, err
+	}
+	return s.Request(ctx, id)
+}
+
+// checkSequence holds a request to the sequence as it is now.
+func checkSequence(ctx context.Context, s store.State, g store.Generation, r *store.Request) error {
+	q, err := s.FindSequence(ctx, g.ID, r.Key)
+	if errors.Is(err, store.ErrNotFound) {
+		return fmt.Errorf("no event of key %q waits in plugin %q: %w", r.Key, r.Plugin, store.ErrNotFound)
+	}
+	if err != nil {
+		return fmt.Errorf("find the sequence: %w", err)
+	}
+	if r.Position == 0 {
+		r.Position = q.Position
+	}
+	if r.Position != q.Position && r.Action != store.AskRetry {
+		return fmt.Errorf("the failed event of key %q is %d, not %d: %w", r.Key, q.Position, r.Position, ErrOtherEvent)
+	}
+	if r.Action != store.AskEdit {
+		return nil
+	}
+	events, err := s.Queued(ctx, g.ID, r.Key, 1)
+	if err != nil {
+		return fmt.Errorf("read the event: %w", err)
+	}
+	if len(events) > 0 && event.IsJSON(events[0].ContentType) && !event.ValidJSON(r.Data) {
+		return &store.InvalidError{Field: "data", Reason: fmt.Sprintf("is no JSON, as event %d is (%s)", r.Position, events[0].ContentType)}
+	}
+	return nil
+}
+
+// awaitLook is how often Await looks.
+const awaitLook = 50 * time.Millisecond
+
+// Await returns a request once it is answered. When ctx ends first it returns the request as it is, still
+// pending, and no error.
+func Await(ctx context.Context, s store.State, id int64) (store.Request, error) {
+	for {
+		r, err := s.Request(context.WithoutCancel(ctx), id)
+		if err != nil {
+			return r, fmt.Errorf("look for the answer: %w", err)
+		}
+		if r.State != store.Pending {
+			return r, nil
+		}
+		look := awaitLook
+		if r.DataSize > 64<<10 {
+			look *= 10 // each look reads it
+		}
+		select {
+		case <-ctx.Done():
+			return r, nil
+		case <-time.After(look):
+		}
+	}
+}
