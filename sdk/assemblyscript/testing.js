@@ -51,6 +51,7 @@ export class TestHost {
   #position = 0n;
   #versions = new Map();
   #event = null; // what the event being handled has done
+  #starting = false; // an instance, which may not touch documents yet
   #kept = null; // for result_read
 
   /** A host for the module in a file. */
@@ -137,12 +138,19 @@ export class TestHost {
     const imports = {};
     for (const { module, name } of WebAssembly.Module.imports(this.#module)) {
       if (!served[module]?.[name])
-        throw new Error(`the module imports ${module}.${name}, which the host does not serve`);
+        throw new Error(
+          `the module imports ${module}.${name}, which eshost does not have; abi/ABI.md lists what it has`,
+        );
       (imports[module] ??= {})[name] = served[module][name];
     }
     this.#capacity = 0;
     this.#exports = new WebAssembly.Instance(this.#module, imports).exports;
-    this.#exports._initialize?.();
+    this.#starting = true;
+    try {
+      this.#exports._initialize?.();
+    } finally {
+      this.#starting = false;
+    }
   }
 
   #commit() {
@@ -220,7 +228,7 @@ export class TestHost {
   }
 
   #emit(bytes) {
-    if (!this.#event) return DENIED;
+    if (this.#starting) return DENIED;
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
     if (bytes.length < EMIT_HEADER || view.getUint32(0, true) !== EMIT_MAGIC || view.getUint32(8, true) < 6)
       return INVALID;
@@ -249,7 +257,7 @@ export class TestHost {
   }
 
   #check(collection, key) {
-    if (!this.#event) return DENIED;
+    if (this.#starting) return DENIED;
     if (collection.length > MAX_COLLECTION || key?.length > MAX_KEY) return TOO_LARGE;
     if (!collection.length || !isName(collection)) return INVALID;
     return key && (!key.length || !isName(key)) ? INVALID : 0;

@@ -1,9 +1,13 @@
-// Runs inside asc: writes the plugin's manifest.json, when there is one, into the module's section eshost.manifest.
+// Runs inside asc: gives classes with @json the methods that read and write them, and writes the plugin's manifest.json,
+// when there is one, into the module's section eshost.manifest.
+
+import { addJsonMethods } from "./typed.js";
 
 const KEYS = { name: "string", version: "string", events: "strings", collections: "strings" };
 
-export default class Manifest {
-  async afterParse() {
+export default class Plugin {
+  async afterParse(parser) {
+    addJsonMethods(parser);
     const text = await this.readFile("manifest.json", this.baseDir);
     this.manifest = text == null ? null : check(text);
   }

@@ -1,6 +1,7 @@
 import * as arena from "./arena";
 import * as utf8 from "./utf8";
 import { Json } from "./json";
+import { jsonOf } from "./jsonbuffer";
 import { parse } from "./jsonparse";
 import { decimal } from "./integer";
 
@@ -75,11 +76,15 @@ export function view(at: usize, length: i32): Bytes {
   return changetype<Bytes>(bytes);
 }
 
-/** What `state.set` and `emit` send: the text of a string, or what a value's own `toBytes` gives. */
+/** What `state.set` and `emit` send: the text of a string, the JSON of a class with @json, or what a value's own `toBytes` gives. */
 export function bytesOf<T>(value: T): Bytes {
-  if (!isReference<T>()) ERROR("give JSON: a JsonObject, a JsonArray, a Json, Bytes or a string that holds JSON");
+  if (!isReference<T>())
+    ERROR(
+      "give JSON: an object of a class with @json, an array, a JsonObject, a JsonArray, a Json, Bytes or a string that holds JSON",
+    );
   if (isNullable<T>() && changetype<usize>(value) == 0) throw new Error("null given where JSON is needed");
   if (isString<T>()) return Bytes.ofText(changetype<string>(value));
+  if (isArray<T>() || isDefined(changetype<NonNullable<T>>(value).writeJson)) return jsonOf<T>(value);
   // @ts-ignore: T has toBytes, or this is the compile error that says so
   return changetype<NonNullable<T>>(value).toBytes();
 }

@@ -13,7 +13,7 @@ const HEADER: i32 = abi.EMIT_FIXED + 8 * abi.EMIT_SLOTS;
  *
  * @param stream What it happens to.
  * @param type What happens.
- * @param data A JsonObject, a JsonArray, a Json, Bytes or a string; up to 1 MiB.
+ * @param data An object of a class with `@json`, an array, a JsonObject, a JsonArray, a Json, Bytes or a string; up to 1 MiB.
  * @param streamType The kind of the stream.
  * @param metadata What is known about the event beside its data, a JSON object: `event.metadata`,
  *   `new JsonObject().set("by", "audit").toBytes()`.

@@ -29,7 +29,7 @@ import { unescape } from "./jsontext";
 @unmanaged
 export class Json {
   private from: usize; // the value's text, without the quotes of a string
-  private to: usize;
+  private end: usize;
   private meta: u32;
   private size: usize; // of this node and its children
   private name: usize; // the text of the member's name, or 0
@@ -65,7 +65,7 @@ export class Json {
   /** Whether it is a number without fraction and exponent that an i64 can hold. */
   get isInteger(): bool {
     if (this.kind != node.NUMBER) return false;
-    parseI64(this.from, this.to);
+    parseI64(this.from, this.end);
     return isI64;
   }
 
@@ -116,31 +116,96 @@ export class Json {
     return changetype<Json>(child);
   }
 
+  /**
+   * The value as any type: a class with `@json`, a string, a number, a bool, an array of these, or `| null` of a class,
+   * string or array, which also takes a value that is missing. What does not fit stops the handler with an error that names it.
+   */
+  to<T>(): T {
+    if (isNullable<T>() && this.absent) return changetype<T>(0);
+    if (isString<T>()) return changetype<T>(this.string());
+    if (isArray<T>()) return this.toArray<T>();
+    if (isReference<T>()) {
+      const value = instantiate<NonNullable<T>>();
+      // @ts-ignore: T is a class with @json, or this is the compile error that says it is not
+      if (this.kind == node.OBJECT) value.readJson(this);
+      else this.fail("an object");
+      return value;
+    }
+    if (isBoolean<T>()) return <T>this.bool();
+    if (isFloat<T>()) return <T>this.f64();
+    const value = this.i64();
+    if (<i64>(<T>value) != value || (!isSigned<T>() && value < 0))
+      this.fail("an integer that " + nameof<T>() + " can hold");
+    return <T>value;
+  }
+
+  /**
+   * As `to`, but answers null when the value does not fit; `Json.misfit` then says why. This is for an event's data:
+   *
+   *     const data = event.data.json().tryTo<Deposited>();
+   *     if (data === null) return reject("data: " + Json.misfit);
+   */
+  tryTo<T>(): T | null {
+    if (isNullable<T>() || !isReference<T>()) ERROR("give a class, a string or an array without | null");
+    trying = true;
+    misfit = "";
+    const value = this.to<T>();
+    trying = false;
+    return misfit.length ? null : value;
+  }
+
+  /** Why the last `tryTo` answered null. */
+  static get misfit(): string {
+    return misfit;
+  }
+
+  private toArray<T>(): T {
+    const array = instantiate<NonNullable<T>>();
+    if (this.kind != node.ARRAY) this.fail("an array");
+    const length = this.kind == node.ARRAY ? this.length : 0;
+    for (let i = 0; i < length; i++) array.push(this.at(i).to<valueof<T>>());
+    return array;
+  }
+
   /** The text of a string. */
   string(): string {
-    if (this.kind != node.STRING) this.fail("a string");
-    return this.meta & node.ESCAPED ? unescape(this.from, this.to) : utf8.decode(this.from, <i32>(this.to - this.from));
+    if (this.kind != node.STRING) {
+      this.fail("a string");
+      return "";
+    }
+    return this.meta & node.ESCAPED
+      ? unescape(this.from, this.end)
+      : utf8.decode(this.from, <i32>(this.end - this.from));
   }
 
   /** A number without fraction and exponent, from -9223372036854775808 to 9223372036854775807. */
   i64(): i64 {
-    if (this.kind != node.NUMBER) this.fail("an integer");
-    const value = parseI64(this.from, this.to);
+    if (this.kind != node.NUMBER) {
+      this.fail("an integer");
+      return 0;
+    }
+    const value = parseI64(this.from, this.end);
     if (!isI64) this.fail("an integer that an i64 can hold");
     return value;
   }
 
   /** Any number, rounded to the nearest f64. */
   f64(): f64 {
-    if (this.kind != node.NUMBER) this.fail("a number");
-    const value = parseF64(this.from, this.to);
+    if (this.kind != node.NUMBER) {
+      this.fail("a number");
+      return 0;
+    }
+    const value = parseF64(this.from, this.end);
     if (!isFinite(value)) this.fail("a number that an f64 can hold");
     return value;
   }
 
   /** true or false. */
   bool(): bool {
-    if (this.kind != node.BOOL) this.fail("true or false");
+    if (this.kind != node.BOOL) {
+      this.fail("true or false");
+      return false;
+    }
     return (this.meta & node.TRUE) != 0;
   }
 
@@ -170,7 +235,7 @@ export class Json {
     if (kind <= node.INVALID) this.fail("a value");
     const quotes = <usize>(kind == node.STRING);
     const from = this.from - quotes;
-    return view(from, <i32>(this.to + quotes - from));
+    return view(from, <i32>(this.end + quotes - from));
   }
 
   /** The value's JSON as it stands in the text. */
@@ -201,7 +266,8 @@ export class Json {
     return found;
   }
 
-  private get absent(): bool {
+  /** Whether it is missing or null. */
+  get absent(): bool {
     const kind = this.kind;
     return kind == node.MISSING || kind == node.NULL;
   }
@@ -212,13 +278,23 @@ export class Json {
     return meta & 0xff;
   }
 
+  /** Stops the handler, or while trying notes the first misfit. */
   private fail(wanted: string): void {
+    const text = this.complaint(wanted);
+    if (!trying) throw new Error(text);
+    if (!misfit.length) misfit = text;
+  }
+
+  private complaint(wanted: string): string {
     const kind = this.kind;
-    if (kind == node.INVALID) throw new Error(complaint(this.nameEnd, this.to - this.from));
+    if (kind == node.INVALID) return complaint(this.nameEnd, this.end - this.from);
     const name = this.name ? '"' + unescape(this.name, this.nameEnd) + '"' : "the value";
-    throw new Error(name + (kind == node.MISSING ? " is missing; it should be " : " is not ") + wanted);
+    return name + (kind == node.MISSING ? " is missing; it should be " : " is not ") + wanted;
   }
 }
+
+let trying: bool = false;
+let misfit: string = "";
 
 /** A value that is not there. It remembers its name for the error. */
 function missing(key: string): Json {

@@ -59,6 +59,7 @@ export class JsonBuffer {
     if (isReference<T>()) {
       if (isNullable<T>() && changetype<usize>(value) == 0) this.letters("null");
       else if (isString<T>()) this.string(changetype<string>(value));
+      else if (isArray<T>() || isDefined(changetype<NonNullable<T>>(value).writeJson)) this.bytes(jsonOf<T>(value));
       // @ts-ignore: T is a JsonObject, a JsonArray or a Json, or this is the compile error that says it is not
       else changetype<NonNullable<T>>(value).writeTo(this);
     } else if (isBoolean<T>()) {
@@ -126,6 +127,22 @@ export class JsonBuffer {
     }
     return this.to;
   }
+}
+
+/** The JSON of an array, or of an object of a class with @json. */
+export function jsonOf<T>(value: T): Bytes {
+  if (isArray<T>()) {
+    const text = JsonBuffer.begin(0x5b);
+    for (let i = 0; i < value.length; i++) {
+      text.comma();
+      text.value<valueof<T>>(value[i]);
+    }
+    return text.closed(0x5d);
+  }
+  const text = JsonBuffer.begin(0x7b);
+  // @ts-ignore: T has writeJson
+  changetype<NonNullable<T>>(value).writeJson(text);
+  return text.closed(0x7d);
 }
 
 /** Writes UTF-16 as the text of a JSON string, at most six bytes a code unit, and returns the end. */

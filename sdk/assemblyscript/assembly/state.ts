@@ -41,7 +41,7 @@ export class state {
     return view(answer.accept(length), <i32>length);
   }
 
-  /** Writes a document: a JsonObject, a JsonArray, a Json, Bytes, or a string that holds JSON. */
+  /** Writes a document: an object of a class with `@json`, an array, a JsonObject, a JsonArray, a Json, Bytes, or a string that holds JSON. */
   static set<T>(collection: string, key: string, document: T): void {
     const data = bytesOf<T>(document);
     const c = utf8.encode(collection);

@@ -56,6 +56,6 @@ test("a document must be JSON when it is compiled", async () => {
   const source = smallest.replace("event.data", "1");
   await assert.rejects(
     build(source),
-    /give JSON: a JsonObject, a JsonArray, a Json, Bytes or a string that holds JSON/,
+    /give JSON: an object of a class with @json, an array, a JsonObject, a JsonArray, a Json, Bytes or a string that holds JSON/,
   );
 });
