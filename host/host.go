@@ -65,6 +65,8 @@ type Host struct {
 
 	registry        *prometheus.Registry
 	deliveryMetrics *delivery.Metrics
+	changes         admin.Changes
+	ages            ages
 }
 
 // Open opens the store and loads every module; an error names each one that cannot be used. Close it.
@@ -159,6 +161,7 @@ func (h *Host) runParts(ctx context.Context, floor event.Position, listener net.
 	g.Go(func() error { return h.explainTail(h.tail.Run(ctx, floor)) })
 	g.Go(func() error { return h.appender.Run(ctx) })
 	g.Go(func() error { h.watchLeases(ctx); return nil })
+	g.Go(func() error { h.ages.run(ctx, h.tail); return nil })
 	for _, p := range h.list() {
 		p.launch(ctx, g, h, true)
 	}

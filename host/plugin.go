@@ -126,7 +126,7 @@ func (p *hosted) run(ctx context.Context, h *Host) error {
 		if err != nil {
 			return err
 		}
-		r := delivery.NewRunner(h.store, reader, module{m, p.conf.Limits.Memory}, o)
+		r := delivery.NewRunner(toldState{h.store, p.conf.Name, &h.changes}, reader, module{m, p.conf.Limits.Memory}, o)
 		p.setRunner(r)
 		r.Run(run)
 	}

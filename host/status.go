@@ -11,10 +11,6 @@ import (
 // Status is the running host's own view of itself.
 type Status = admin.Status
 
-func (h *Host) admin() admin.Host {
-	return admin.Host{Status: h.Status, Metrics: h.registry}
-}
-
 // Status returns what the host does now. Invariant 9: whatever stands still says why.
 func (h *Host) Status() Status {
 	t := h.tail.Status()

@@ -1,16 +1,19 @@
 package eventjson
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"mime"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
+	"eshost/host/event"
 	"eshost/host/store"
 )
 
-func decodeCloudEvent(list []member) (s store.StreamAppend, e store.NewEvent, err error) {
+func (d Decoder) decodeCloudEvent(list []member) (s store.StreamAppend, e store.NewEvent, err error) {
 	s.Expected = store.AnyVersion
 	var source, subject string
 	var data *member
@@ -28,7 +31,9 @@ func decodeCloudEvent(list []member) (s store.StreamAppend, e store.NewEvent, er
 			source, err = m.text()
 			attributes = append(attributes, m)
 		case "subject":
-			subject, err = m.text()
+			if subject, err = m.text(); d.Stream != "" && subject != d.Stream {
+				attributes = append(attributes, m)
+			}
 		case "type":
 			e.Type, err = m.text()
 		case "time":
@@ -53,15 +58,47 @@ func decodeCloudEvent(list []member) (s store.StreamAppend, e store.NewEvent, er
 	case source == "":
 		return s, e, errors.New("source is missing, which a CloudEvent must have")
 	}
-	s.Stream = subject
-	if subject == "" {
-		s.Stream = source
-	}
+	s.Stream = cmp.Or(d.Stream, subject, source)
 	e.Metadata = object(attributes)
 	if e.Data, err = cloudEventData(data, e.Data, e.ContentType); err != nil {
 		return s, e, err
 	}
 	return s, e, nil
+}
+
+// Binary reads a CloudEvent whose attributes lie beside its data, as in the binary mode of the HTTP
+// binding. attributes has them by name, without datacontenttype, which is contentType; both share no
+// memory with what is returned, data does.
+func (d Decoder) Binary(attributes map[string]string, contentType string, data []byte) (store.StreamAppend, error) {
+	var list []member
+	for name, value := range attributes {
+		switch name {
+		case "data", "data_base64", "datacontenttype":
+			return store.StreamAppend{}, fmt.Errorf("attribute %q is no attribute in binary mode", name)
+		}
+		if !utf8.ValidString(value) {
+			return store.StreamAppend{}, fmt.Errorf("attribute %q must be UTF-8", name)
+		}
+		list = append(list, member{name, quote(value)})
+	}
+	if _, ok := attributes["specversion"]; !ok {
+		return store.StreamAppend{}, errors.New("specversion is missing, which a CloudEvent must have")
+	}
+	s, e, err := d.decodeCloudEvent(list)
+	if err != nil {
+		return store.StreamAppend{}, err
+	}
+	switch {
+	case contentType == "" && len(data) > 0 && !event.ValidJSON(data):
+		contentType = "application/octet-stream"
+	case contentType != "" && isJSON(contentType) && !event.ValidJSON(data):
+		return store.StreamAppend{}, fmt.Errorf("data is declared as %s and is not JSON", contentType)
+	}
+	e.ContentType = contentType
+	if len(data) > 0 || contentType != "" {
+		e.Data = data
+	}
+	return appendOf(s, e)
 }
 
 func (m member) specVersion() error {

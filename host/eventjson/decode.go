@@ -2,6 +2,7 @@ package eventjson
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -13,28 +14,45 @@ import (
 	"eshost/host/store"
 )
 
+// Decoder reads events as JSON. The zero Decoder reads what its text alone says.
+type Decoder struct {
+	// Stream is the events' stream, whether or not they name it. Empty means that they must.
+	Stream string
+	// CloudEvents refuses what is no CloudEvent.
+	CloudEvents bool
+}
+
+// Decode is the zero Decoder's.
+func Decode(b []byte) (store.StreamAppend, error) { return Decoder{}.Decode(b) }
+
 // Decode reads one object as an append of one event. What it returns shares b's memory. Everything
 // that any store would refuse in the event alone is refused here.
-func Decode(b []byte) (store.StreamAppend, error) {
+func (d Decoder) Decode(b []byte) (store.StreamAppend, error) {
 	list, err := parseObject(b)
 	if err != nil {
 		return store.StreamAppend{}, err
 	}
-	decode := decodeOwn
+	decode := d.decodeOwn
 	if slices.ContainsFunc(list, func(m member) bool { return m.name == "specversion" }) {
-		decode = decodeCloudEvent
+		decode = d.decodeCloudEvent
+	} else if d.CloudEvents {
+		return store.StreamAppend{}, errors.New("specversion is missing, which a CloudEvent must have")
 	}
 	s, e, err := decode(list)
 	if err != nil {
 		return store.StreamAppend{}, err
 	}
+	return appendOf(s, e)
+}
+
+func appendOf(s store.StreamAppend, e store.NewEvent) (store.StreamAppend, error) {
 	s.Events = []store.NewEvent{e}
 	return s, store.AppendRequest{Streams: []store.StreamAppend{s}}.Validate()
 }
 
 const ownKeys = "stream, type, data, data_base64, stream_type, id, expected_version, metadata, content_type, time, position and version"
 
-func decodeOwn(list []member) (s store.StreamAppend, e store.NewEvent, err error) {
+func (d Decoder) decodeOwn(list []member) (s store.StreamAppend, e store.NewEvent, err error) {
 	s.Expected = store.AnyVersion
 	for _, m := range list {
 		if m.isNull() && m.name != "data" {
@@ -72,6 +90,10 @@ func decodeOwn(list []member) (s store.StreamAppend, e store.NewEvent, err error
 	if e.Data == nil {
 		return s, e, errors.New("data is missing")
 	}
+	if d.Stream != "" && s.Stream != "" && s.Stream != d.Stream {
+		return s, e, fmt.Errorf("stream is %q, and the event is for stream %q", s.Stream, d.Stream)
+	}
+	s.Stream = cmp.Or(d.Stream, s.Stream)
 	return s, e, nil
 }
 

@@ -1,5 +1,5 @@
-// Package eventjson reads and writes events as JSON text: what `eshost append` takes and `eshost events
-// --json` prints.
+// Package eventjson reads and writes events as JSON text: what `eshost append` and the HTTP API take,
+// and what `eshost events --json` and the API print.
 //
 // The input is lines of one JSON object each, or one JSON array of such objects. Blank lines, a byte
 // order mark and CRLF are allowed. An object is an event in eshost's own form:
@@ -27,6 +27,9 @@
 //	neither                    data null
 //	source, dataschema and     members of metadata under their own names
 //	extension attributes
+//
+// Where the stream is known already, as in the path of an HTTP request, an event need not name it; a
+// CloudEvent's subject that is another name then becomes metadata too.
 //
 // A CloudEvent is unique by source and id; here the id alone must be. An id that two sources share for
 // different events is refused as a conflict when it is appended, never merged.

@@ -34,6 +34,7 @@ func (e *LineError) Unwrap() error { return e.Err }
 // Reader reads events one by one, in memory that does not grow with their number.
 type Reader struct {
 	in   *bufio.Reader
+	d    Decoder
 	next func() ([]byte, error) // the text of the next event, which began at r.began
 	line int                    // the line that is read now
 	// began is the line on which the last text began.
@@ -41,8 +42,11 @@ type Reader struct {
 }
 
 // NewReader returns a reader of the input. Reading begins with the first Next.
-func NewReader(in io.Reader) *Reader {
-	return &Reader{in: bufio.NewReaderSize(in, 256<<10), line: 1}
+func NewReader(in io.Reader) *Reader { return Decoder{}.NewReader(in) }
+
+// NewReader is the package's for events that the Decoder reads.
+func (d Decoder) NewReader(in io.Reader) *Reader {
+	return &Reader{in: bufio.NewReaderSize(in, 256<<10), d: d, line: 1}
 }
 
 // Next returns the next event. It fails with io.EOF at the end of the input, with a *LineError for a
@@ -57,7 +61,7 @@ func (r *Reader) Next() (Item, error) {
 	if err != nil {
 		return Item{}, err
 	}
-	s, err := Decode(text)
+	s, err := r.d.Decode(text)
 	if err != nil {
 		return Item{}, &LineError{r.began, err}
 	}

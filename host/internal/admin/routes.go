@@ -1,0 +1,79 @@
+package admin
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// route is one thing a client can ask for.
+type route struct {
+	method string
+	path   string // a pattern of http.ServeMux, without method
+	scope  Scope  // that a token needs, where there are tokens; empty: nobody needs one
+	handle func(http.ResponseWriter, *http.Request) error
+}
+
+// routes is everything the listener answers. openapi.json describes the same.
+func (s *server) routes() []route {
+	return []route{
+		{"GET", "/healthz", "", s.healthz},
+		{"GET", "/readyz", "", s.readyz},
+		{"GET", "/metrics", Read, s.metrics},
+		{"GET", "/v1/status", Read, s.status},
+
+		{"GET", "/v1/plugins", Read, s.plugins},
+		{"GET", "/v1/plugins/{plugin}", Read, s.plugin},
+		{"GET", "/v1/plugins/{plugin}/documents", Read, s.collections},
+		{"GET", "/v1/plugins/{plugin}/documents/{collection}", Read, s.documents},
+		{"GET", "/v1/plugins/{plugin}/documents/{collection}/{key...}", Read, s.document},
+	}
+}
+
+// mux answers by path first and method second, so that a wrong method is told which ones there are.
+func (s *server) mux() *http.ServeMux {
+	byPath := map[string][]route{}
+	for _, r := range s.routes() {
+		byPath[r.path] = append(byPath[r.path], r)
+	}
+	mux := http.NewServeMux()
+	for path, routes := range byPath {
+		mux.Handle(path, s.methods(routes))
+	}
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		s.fail(w, r, notFound("GET /openapi.json lists what there is", "there is nothing at %q", shorten(r.URL.Path)))
+	})
+	return mux
+}
+
+// methods picks the route of the request's method. HEAD is GET whose body net/http leaves out.
+func (s *server) methods(routes []route) http.Handler {
+	var allowed []string
+	for _, r := range routes {
+		allowed = append(allowed, r.method)
+		if r.method == http.MethodGet {
+			allowed = append(allowed, http.MethodHead)
+		}
+	}
+	allow := strings.Join(allowed, ", ")
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		method := r.Method
+		if method == http.MethodHead {
+			method = http.MethodGet
+		}
+		i := slices.IndexFunc(routes, func(rt route) bool { return rt.method == method })
+		if i < 0 {
+			w.Header().Set("Allow", allow)
+			s.fail(w, r, &problem{status: http.StatusMethodNotAllowed, kind: "method-not-allowed", title: "That cannot be done here",
+				detail: shorten(r.Method) + " is not a method of this path", hint: "it takes " + allow})
+			return
+		}
+		err := s.permit(w, r, routes[i].scope)
+		if err == nil {
+			err = routes[i].handle(w, r)
+		}
+		if err != nil {
+			s.fail(w, r, err)
+		}
+	})
+}
