@@ -1,6 +1,7 @@
 package scaffold
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -39,13 +40,18 @@ func ParseLanguage(name string) (language string, ok bool) {
 // validName is what a hosts.toml takes as a plugin's name and each language's tools as a package's.
 var validName = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,62}$`)
 
+// reserved matches what npm keeps for itself, and what Windows does, for which Go refuses it too.
+var reserved = regexp.MustCompile(`^(node_modules|con|prn|aux|nul|com[0-9]|lpt[0-9])$`)
+
 // CheckName says what is wrong with a project's name.
 func CheckName(name string) error {
 	switch {
 	case !validName.MatchString(name):
 		return fmt.Errorf("a project's name has 1 to 63 characters of a-z, 0-9, _ and -, and begins with a letter, is %q", name)
 	case name == "eshost":
-		return fmt.Errorf("a project cannot be called eshost: the SDK in it is")
+		return errors.New("a project cannot be called eshost: the SDK in it is")
+	case reserved.MatchString(name):
+		return fmt.Errorf("a project cannot be called %s: to some language's tools that is something else", name)
 	}
 	return nil
 }

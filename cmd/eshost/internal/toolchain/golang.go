@@ -14,6 +14,7 @@ const (
 
 var (
 	goVersion   = regexp.MustCompile(`go1\.(\d+)`)
+	newerGo     = regexp.MustCompile(`requires go >=|toolchain not available|download go1`)
 	majorSuffix = regexp.MustCompile(`/v[0-9]+$`)
 )
 
@@ -25,10 +26,13 @@ func buildGo(ctx context.Context, r *runner) (string, error) {
 		return "", err
 	}
 	listed, err := r.ask(ctx, goEnv, "go", "list", "-e", "-f", "{{.ImportPath}}\n{{.Name}}", ".")
-	if err != nil && ctx.Err() != nil {
-		return "", err
+	switch {
+	case ctx.Err() != nil:
+		return "", ctx.Err()
+	case err != nil && newerGo.MatchString(err.Error()):
+		return "", missing("install that Go from https://go.dev/dl, or let go download it: GOTOOLCHAIN=auto", "%s", err)
 	}
-	// Where list fails the compiler says better why.
+	// Where list fails for another reason the compiler says better which.
 	path, packageName, _ := strings.Cut(listed, "\n")
 	if packageName != "" && packageName != "main" {
 		return "", unfit("a plugin is a package main with an empty func main; see the SDK's README", "the package in %s is %s, not main", r.folder, packageName)

@@ -35,9 +35,19 @@ func (r *runner) run(ctx context.Context, env []string, tool string, args ...str
 	}
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
-		return &Error{ErrFailed, fmt.Sprintf("%s: %s", strings.Join(append([]string{tool}, args[:min(1, len(args))]...), " "), exit), ""}
+		return &Error{ErrFailed, fmt.Sprintf("%s: %s", called(tool, args), exit), ""}
 	}
 	return err
+}
+
+// called is a command's short name, such as go build.
+func called(tool string, args []string) string {
+	for _, arg := range args {
+		if !strings.HasPrefix(arg, "-") {
+			return tool + " " + arg
+		}
+	}
+	return tool
 }
 
 // say tells a command that is about to be carried out.

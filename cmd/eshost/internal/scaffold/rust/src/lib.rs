@@ -92,16 +92,10 @@ mod tests {
 
     #[test]
     fn what_is_no_greeting_is_rejected() {
-        for (data, text) in [
-            (r#"{"name":7}"#, r#""name" is not a text"#),
-            ("hey", "not JSON at byte 0"),
-        ] {
+        for data in [r#"{"name":7}"#, "hey"] {
             let mut host = TestHost::new();
-            let failure = host
-                .deliver(handle, &TestEvent::new("ada", "Greeted", data))
-                .unwrap_err();
-            assert!(failure.rejected);
-            assert_eq!(failure.text, text);
+            let event = TestEvent::new("ada", "Greeted", data);
+            assert!(host.deliver(handle, &event).unwrap_err().rejected);
             assert_eq!(host.document("greetings", "ada"), None);
         }
     }
