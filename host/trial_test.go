@@ -90,8 +90,9 @@ func TestTrialInEveryLanguage(t *testing.T) {
 		t.Run(language, func(t *testing.T) {
 			t.Parallel()
 			conf := everything(faulty(t, language))
-			r := try1(t, conf, eventsOf("Counted a", "Broken b", "Refused c", "Counted b", "Looked a"), TrialOptions{})
-			broken, refused := r.Outcomes[1].Failure, r.Outcomes[2].Failure
+			// One run of all, since compiling a large module takes its time.
+			r := try1(t, conf, eventsOf("Counted a", "Looked d", "Broken b", "Refused c", "Counted b", "Looked a"), TrialOptions{Chaos: true, Seed: 3})
+			broken, refused := r.Outcomes[2].Failure, r.Outcomes[3].Failure
 			if broken == nil || broken.Kind != event.FailTrap || !strings.Contains(broken.Message, "nothing is there") || !strings.Contains(broken.Message, want.message) {
 				t.Fatalf("the failure is %v, want %s", broken, want.message)
 			}
@@ -106,11 +107,11 @@ func TestTrialInEveryLanguage(t *testing.T) {
 			if refused == nil || refused.Kind != event.FailReject || refused.Message != "no such account" {
 				t.Errorf("the refusal is %v", refused)
 			}
-			if o := r.Outcomes[3]; o.Behind != 2 || o.Attempts != 0 || r.Outcomes[1].Attempts != 5 {
+			if o := r.Outcomes[4]; o.Behind != 3 || o.Attempts != 0 || r.Outcomes[2].Attempts != 5 {
 				t.Errorf("the event behind is %+v", o)
 			}
 			// The trap took the count with it.
-			if docs := fmt.Sprintf("%s", r.Documents); docs != `[{seen a {"count":0}}]` {
+			if docs := fmt.Sprintf("%s", r.Documents); docs != `[{seen a {"count":0}} {seen d {"count":1}}]` {
 				t.Errorf("the documents are %s", docs)
 			}
 			if first := r.Logs[0]; first.Position != 1 || first.Text != "handled a" || first.Level != 0 {
@@ -119,9 +120,7 @@ func TestTrialInEveryLanguage(t *testing.T) {
 			if r.PeakMemory < 64<<10 || r.Outcomes[0].Fuel < 100 {
 				t.Errorf("%d bytes, %+v", r.PeakMemory, r.Outcomes[0])
 			}
-
-			r = try1(t, conf, eventsOf("Counted a", "Looked b", "Counted c"), TrialOptions{Chaos: true, Seed: 3})
-			if d := r.Chaos.Difference; d == nil || d.Event.Position != 2 || d.Collection != "seen" || d.Key != "b" || d.Steady != `{"count":1}` || d.Chaos != `{"count":0}` {
+			if d := r.Chaos.Difference; d == nil || d.Event.Position != 2 || d.Collection != "seen" || d.Key != "d" || d.Steady != `{"count":1}` || d.Chaos != `{"count":0}` {
 				t.Errorf("chaos found %+v", d)
 			}
 		})
@@ -141,7 +140,7 @@ func TestTrialOfTheExample(t *testing.T) {
 		events[i].Data = []byte(`{"owner":"Ada","amount":5}`)
 	}
 	first := try1(t, conf, events, TrialOptions{})
-	for seed := range uint64(5) {
+	for seed := range uint64(2) {
 		r := try1(t, conf, events, TrialOptions{Chaos: true, Seed: seed})
 		if r.Chaos.Difference != nil || r.Chaos.Thrown == 0 || r.Chaos.Turns == 0 {
 			t.Errorf("seed %d: %+v", seed, r.Chaos)

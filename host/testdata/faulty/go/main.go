@@ -2,7 +2,7 @@
 package main
 
 import (
-	"fmt"
+	"strconv"
 
 	eshost "eshost/sdk/go"
 )
@@ -23,7 +23,7 @@ func handle(e *eshost.Event) error {
 		seen++
 	}
 	eshost.LogInfo("handled " + e.Stream())
-	return eshost.StateSet("seen", e.Stream(), fmt.Appendf(nil, `{"count":%d}`, seen))
+	return eshost.StateSet("seen", e.Stream(), []byte(`{"count":`+strconv.Itoa(seen)+`}`))
 }
 
 //go:noinline
