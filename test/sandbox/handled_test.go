@@ -119,9 +119,13 @@ func sources(t *testing.T) []string {
 }
 
 // handling runs a module that loads and starts through the host and holds what becomes of its events to what is wanted.
-func handling(t *testing.T, r *report, want expectation, wasm []byte) {
+// prepare, if not nil, runs before.
+func handling(t *testing.T, r *report, want expectation, wasm []byte, prepare func(*world)) {
 	w := newWorld(t, module{"bad", wasm, want.section()})
 	w.until("the plugin starts", func() bool { state, _ := w.state("bad"); return state == "running" })
+	if prepare != nil {
+		prepare(w)
+	}
 	w.measured(t, r, want.group, want.name, want.keeps<<20, func() string {
 		data := want.secret
 		if data == nil {
@@ -222,7 +226,7 @@ func (w *world) endsItsChain(want expectation) string {
 
 func (w *world) wantDocuments(want map[string]string) {
 	w.t.Helper()
-	got := w.documents("bad")
+	got := w.documentsOf("bad")
 	for name, content := range want {
 		if got[name] != content {
 			w.t.Errorf("document %s is %.100q, want %q", name, got[name], content)

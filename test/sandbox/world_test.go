@@ -49,7 +49,7 @@ func project(t *testing.T, storeURL string, modules ...module) string {
 	t.Helper()
 	dir := t.TempDir()
 	var toml strings.Builder
-	fmt.Fprintf(&toml, "[host]\nname = \"sandbox\"\nlisten = \"off\"\ncache_dir = %q\n\n[store]\nurl = %q\n", filepath.Join(shared.dir, "cache"), storeURL)
+	fmt.Fprintf(&toml, "[host]\nname = \"sandbox\"\nlisten = \"off\"\nshutdown_timeout = \"1s\"\ncache_dir = %q\n\n[store]\nurl = %q\n", filepath.Join(shared.dir, "cache"), storeURL)
 	for _, m := range modules {
 		write(t, filepath.Join(dir, m.name+".wasm"), m.wasm)
 		fmt.Fprintf(&toml, "\n[plugins.%s]\nmodule = %q\n%s\n", m.name, m.name+".wasm", m.more)
@@ -90,7 +90,9 @@ func newWorld(t *testing.T, others ...module) *world {
 	w := &world{t: t, log: new(lines), at: make(map[string]event.Position), moved: make(chan struct{}, 1)}
 	w.url = "sqlite:" + filepath.Join(t.TempDir(), "events.db")
 	good := module{healthy, read(t, filepath.Join(root, "plugins/examples/balances/rust/balances.wasm")),
-		`events = ["AccountOpened", "Deposited", "Withdrawn"]`}
+		`events = ["AccountOpened", "Deposited", "Withdrawn"]
+config.currency = "EUR"
+config.token = "` + secret + `"`}
 	var err error
 	w.host, err = open(t, project(t, w.url, append([]module{good}, others...)...), host.Options{Logger: w.log.logger(), Committed: w.committed})
 	if err != nil {
@@ -241,8 +243,8 @@ func (w *world) stored(plugin string) store.PluginStatus {
 	return store.PluginStatus{}
 }
 
-// documents is a plugin's read model, by collection and key.
-func (w *world) documents(plugin string) map[string]string {
+// documentsOf is a plugin's read model, by collection and key.
+func (w *world) documentsOf(plugin string) map[string]string {
 	w.t.Helper()
 	gen := w.stored(plugin).ID
 	collections, err := w.host.Store().Collections(w.t.Context(), gen)

@@ -1,7 +1,7 @@
 ;; case: scans until the quota, then for ever
 ;; kind: budget
 ;; says: it ran longer than its time limit
-;; toml: limits.time = "2s"
+;; toml: limits.time = "500ms"
 (module
   (import "eshost_v1" "state_set" (func $state_set (param i32 i32 i32 i32 i32 i32) (result i32)))
   (import "eshost_v1" "state_scan" (func $state_scan (param i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i64)))

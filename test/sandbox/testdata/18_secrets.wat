@@ -1,8 +1,8 @@
 ;; case: looks for a secret in all of its memory, in WASI and in its configuration
 ;; outcome: handled
-;; keeps: 80 MiB, an instance that may go on
+;; keeps: 20 MiB, an instance that may go on
 ;; toml: limits.time = "60s"
-;; toml: limits.memory = "64MiB"
+;; toml: limits.memory = "16MiB"
 ;; document: c/k = [1,2,3]
 (module
   (import "eshost_v1" "state_set" (func $state_set (param i32 i32 i32 i32 i32 i32) (result i32)))
