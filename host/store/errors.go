@@ -51,6 +51,10 @@ var (
 	ErrCheckpointMoved = errors.New("checkpoint moved")
 	// ErrAnswered is returned when a request is not pending any more. Nothing was changed.
 	ErrAnswered = errors.New("request answered before")
+	// ErrBuilding is returned when a generation of the plugin is being built already.
+	ErrBuilding = errors.New("a generation is being built already")
+	// ErrLive is returned when the live generation cannot be changed like that.
+	ErrLive = errors.New("the generation is live")
 	// ErrTooManyRequests is returned when too many requests of one plugin are pending.
 	ErrTooManyRequests = errors.New("too many requests are pending")
 )

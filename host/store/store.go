@@ -50,11 +50,16 @@ type ReadOptions struct {
 	Filter event.Filter
 	// Stream restricts the read to one stream. Empty means all.
 	Stream string
+	// Versions restricts a read of one stream further. Nil means all.
+	Versions *Versions
 	// Limit is the most events to return. Must be at least 1.
 	Limit int
 	// MaxBytes ends the batch after the event that reaches it. 0 means no such bound.
 	MaxBytes int
 }
+
+// Versions are those of (After, UpTo].
+type Versions struct{ After, UpTo int64 }
 
 // Tail follows the end of the log and proves which positions are final. One goroutine uses it at a time.
 //
@@ -164,6 +169,27 @@ type State interface {
 
 	// Plugins returns the state of every plugin in the store, by name.
 	Plugins(ctx context.Context) ([]PluginStatus, error)
+	// BuildGeneration adds a generation to a plugin that exists, after start and under no lease, to be built
+	// with a stored module or, where module is empty, the declared one. Everything it emits is held back. It
+	// fails with ErrBuilding if there is one already, and with ErrNotFound without the plugin or the module.
+	BuildGeneration(ctx context.Context, plugin string, start event.Position, module string) (Generation, error)
+	// Generations returns a plugin's generations, the newest first.
+	Generations(ctx context.Context, plugin string) ([]GenerationStatus, error)
+	// Building returns the generations of all plugins that are being built.
+	Building(ctx context.Context) ([]GenerationStatus, error)
+	// SwitchGeneration makes a switch in one transaction: no reader sees anything between, and none sees
+	// both. It fails with ErrLeaseLost unless both epochs are the current ones, with ErrCheckpointMoved if From
+	// is not the live generation any more, and with ErrAnswered like Commit.
+	SwitchGeneration(ctx context.Context, s Switch) error
+	// DropGeneration deletes at most limit documents of a generation and, once none are left, the rest of it. It
+	// reports whether it is gone, and fails with ErrLive for the live one.
+	DropGeneration(ctx context.Context, generation int64, limit int) (gone bool, err error)
+	// PutModule keeps a module's bytes under their digest.
+	PutModule(ctx context.Context, digest string, wasm []byte) error
+	// Module returns the bytes of a stored module, or ErrNotFound.
+	Module(ctx context.Context, digest string) ([]byte, error)
+	// FindStandIn returns what stands in for a plugin's declared module.
+	FindStandIn(ctx context.Context, plugin string) (StandIn, error)
 	// RecordReload adds to the history of a plugin's modules.
 	RecordReload(ctx context.Context, r Reload) error
 	// Reloads returns the newest of a plugin's reloads, the newest first, at most limit of them.

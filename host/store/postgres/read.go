@@ -61,7 +61,11 @@ func (s *Store) readRange(ctx context.Context, q querier, o store.ReadOptions) (
 	var err error
 	switch {
 	case o.Stream != "":
-		rows, err = q.Query(ctx, s.sql.readStream, binaryResults, after, upTo, o.Limit, append([]string{}, types...), o.Stream, maxBytes)
+		versions := store.Versions{UpTo: math.MaxInt64}
+		if o.Versions != nil {
+			versions = *o.Versions
+		}
+		rows, err = q.Query(ctx, s.sql.readStream, binaryResults, after, upTo, o.Limit, append([]string{}, types...), o.Stream, maxBytes, versions.After, versions.UpTo)
 	case o.MaxBytes > 0 && len(types) > 0:
 		rows, err = q.Query(ctx, s.sql.readTypesBounded, binaryResults, after, upTo, o.Limit, types, maxBytes)
 	case o.MaxBytes > 0:

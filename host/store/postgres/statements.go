@@ -59,7 +59,8 @@ SELECT {event} FROM {events} WHERE {position} > $1 AND {position} <= $2 AND {typ
 		// OFFSET 0 keeps the planner from walking the whole log by position to find one stream.
 		readStream: sql(boundedBy("$6", `
     (SELECT {event} FROM {events}
-     WHERE {stream} = $5 AND {position} > $1 AND {position} <= $2 AND (cardinality($4::text[]) = 0 OR {type} = ANY ($4::text[]))
+     WHERE {stream} = $5 AND {version} > $7 AND {version} <= $8 AND {position} > $1 AND {position} <= $2
+       AND (cardinality($4::text[]) = 0 OR {type} = ANY ($4::text[]))
      OFFSET 0) of_stream`)),
 		firstSince: sql(`SELECT min({position}) FROM {events} WHERE {time} >= $1 AND {position} <= $2`),
 

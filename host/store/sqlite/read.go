@@ -71,6 +71,10 @@ func readSQL(o store.ReadOptions, after, upTo event.Position) (string, []driver.
 		from += " INDEXED BY events_stream_version"
 		where = append(where, "stream = ?")
 		args = append(args, o.Stream)
+		if v := o.Versions; v != nil {
+			where = append(where, "version > ?", "version <= ?")
+			args = append(args, v.After, v.UpTo)
+		}
 	}
 	if n := len(o.Filter.Types); n > 0 {
 		where = append(where, "type IN (?"+strings.Repeat(", ?", n-1)+")")

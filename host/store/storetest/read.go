@@ -139,6 +139,10 @@ func readStream(t *testing.T, db *database) {
 	if got := ids(b.Events); !reflect.DeepEqual(got, []string{"4", "10", "16"}) || b.UpTo != p[16] {
 		t.Errorf("stream, span and type: got %v up to %d", got, b.UpTo)
 	}
+	b = read(t, s, store.ReadOptions{Stream: "s1", UpTo: far, Limit: 100, Versions: &store.Versions{After: 2, UpTo: 5}})
+	if got := ids(b.Events); !reflect.DeepEqual(got, []string{"7", "10", "13"}) || b.UpTo != far {
+		t.Errorf("stream and versions: got %v up to %d", got, b.UpTo)
+	}
 }
 
 func readHoles(t *testing.T, db *database) {

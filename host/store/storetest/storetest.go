@@ -38,6 +38,7 @@ func Exercise(t *testing.T, newDatabase func(t *testing.T) Database) {
 		{"sequence", sequenceCases},
 		{"status", statusCases},
 		{"reload", reloadCases},
+		{"generation", generationCases},
 		{"request", requestCases},
 	}
 	for _, area := range areas {

@@ -52,7 +52,7 @@ CREATE INDEX reloads_plugin ON reloads (plugin, id);
 ALTER TABLE generations
     ADD COLUMN state   text NOT NULL DEFAULT 'live',  -- live, building, retired
     ADD COLUMN module  text NOT NULL DEFAULT '',      -- digest of the module in modules that it is built with; empty: the declared one
-    ADD COLUMN target  bigint NOT NULL DEFAULT 0,     -- where a building one's progress ends for now
+    ADD COLUMN held_until bigint NOT NULL DEFAULT 0,  -- emitted events up to here are held back: another one has emitted them
     ADD COLUMN retired_at timestamptz;
 ALTER TABLE plugins
     ADD COLUMN module     text NOT NULL DEFAULT '',   -- digest of the module in modules that stands in for the declared one

@@ -51,7 +51,7 @@ CREATE INDEX reloads_plugin ON reloads (plugin, id);
 -- A generation is live, or it is being built, or it was live and is kept to go back to.
 ALTER TABLE generations ADD COLUMN state      TEXT    NOT NULL DEFAULT 'live'; -- live, building, retired
 ALTER TABLE generations ADD COLUMN module     TEXT    NOT NULL DEFAULT '';     -- digest of the module in modules that it is built with; empty: the declared one
-ALTER TABLE generations ADD COLUMN target     INTEGER NOT NULL DEFAULT 0;      -- where a building one's progress ends for now
+ALTER TABLE generations ADD COLUMN held_until INTEGER NOT NULL DEFAULT 0;      -- emitted events up to here are held back: another one has emitted them
 ALTER TABLE generations ADD COLUMN retired_at INTEGER;
 ALTER TABLE plugins ADD COLUMN module     TEXT NOT NULL DEFAULT '';            -- digest of the module in modules that stands in for the declared one
 ALTER TABLE plugins ADD COLUMN instead_of TEXT NOT NULL DEFAULT '';            -- as long as that one's digest is this

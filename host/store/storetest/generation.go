@@ -1,0 +1,193 @@
+package storetest
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"testing"
+	"time"
+
+	"eshost/host/event"
+	"eshost/host/store"
+)
+
+var generationCases = []testCase{
+	{"build", generationBuild},
+	{"switch", generationSwitch},
+	{"switch is refused", generationSwitchRefused},
+	{"drop", generationDrop},
+	{"modules", generationModules},
+}
+
+func take(t *testing.T, s store.Store, generation int64) store.Lease {
+	t.Helper()
+	register(t, s, "h", time.Minute)
+	return acquire(t, s, generation, "h")
+}
+
+// build adds a generation with some documents.
+func build(t *testing.T, s store.Store, plugin string, docs int, module string) (store.Generation, store.Lease) {
+	t.Helper()
+	g, err := s.BuildGeneration(t.Context(), plugin, 0, module)
+	check(t, err)
+	l := take(t, s, g.ID)
+	c := store.Commit{Generation: g.ID, Epoch: l.Epoch, Position: 1, Digest: "new"}
+	for i := range docs {
+		c.Documents = append(c.Documents, event.DocumentWrite{Collection: "c", Key: fmt.Sprint(i), Data: []byte("2"), Position: 1})
+	}
+	check(t, s.Commit(t.Context(), c))
+	return g, l
+}
+
+func generationBuild(t *testing.T, db *database) {
+	s := db.open(t)
+	if _, err := s.BuildGeneration(t.Context(), "p", 0, ""); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("a build without the plugin: %v", err)
+	}
+	first := ensure(t, s, "p", 7)
+	if _, err := s.BuildGeneration(t.Context(), "p", 0, "nobody has it"); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("a build without the module: %v", err)
+	}
+	second, err := s.BuildGeneration(t.Context(), "p", 3, "")
+	check(t, err)
+	if second.ID == first.ID || second.Number != 2 || second.Position != 3 || second.Plugin != "p" {
+		t.Errorf("got %+v", second)
+	}
+	if _, err := s.BuildGeneration(t.Context(), "p", 0, ""); !errors.Is(err, store.ErrBuilding) {
+		t.Errorf("a second build: %v", err)
+	}
+	if g, err := s.FindPlugin(t.Context(), "p"); err != nil || g.ID != first.ID {
+		t.Errorf("the live one is %+v (%v)", g, err)
+	}
+	all, err := s.Generations(t.Context(), "p")
+	check(t, err)
+	if len(all) != 2 || all[0].Generation != second || all[0].State != store.Building || all[0].HeldUntil != math.MaxInt64 || all[0].CreatedAt.IsZero() ||
+		all[1].ID != first.ID || all[1].State != store.Live || all[1].HeldUntil != 0 || all[1].Owner != nil {
+		t.Errorf("got %+v", all)
+	}
+	ensure(t, s, "other", 0)
+	building, err := s.Building(t.Context())
+	check(t, err)
+	if len(building) != 1 || building[0].Generation != second {
+		t.Errorf("building are %+v", building)
+	}
+	take(t, s, second.ID)
+	if all, err = s.Generations(t.Context(), "p"); err != nil || all[0].Owner == nil || !all[0].Owner.Live {
+		t.Errorf("got %+v (%v)", all, err)
+	}
+}
+
+func generationSwitch(t *testing.T, db *database) {
+	s := db.open(t)
+	mustAppend(t, s, one("a", store.AnyVersion, evs("1")...))
+	first := ensure(t, s, "p", 0)
+	old := take(t, s, first.ID)
+	check(t, s.PutModule(t.Context(), "dd", []byte("wasm")))
+	second, fresh := build(t, s, "p", 2, "dd")
+	id, err := s.Ask(t.Context(), store.Request{Plugin: "p", Action: store.AskRebuild, Who: "me"})
+	check(t, err)
+	w := store.Switch{Plugin: "p", From: first.ID, FromEpoch: old.Epoch, To: second.ID, ToEpoch: fresh.Epoch, HeldUntil: 1,
+		StandIn: store.StandIn{Digest: "dd", InsteadOf: "ee"}, Answers: []store.Answer{{Request: id, State: store.Done, Text: "so it is"}}}
+	check(t, s.SwitchGeneration(t.Context(), w))
+	if g, err := s.FindPlugin(t.Context(), "p"); err != nil || g.ID != second.ID || g.Position != 1 {
+		t.Errorf("the live one is %+v (%v)", g, err)
+	}
+	all, err := s.Generations(t.Context(), "p")
+	check(t, err)
+	if all[0].State != store.Live || all[0].HeldUntil != 1 || all[0].Owner == nil || all[1].State != store.Retired || all[1].RetiredAt.IsZero() || all[1].Owner != nil {
+		t.Errorf("got %+v", all)
+	}
+	if in, err := s.FindStandIn(t.Context(), "p"); err != nil || in != w.StandIn {
+		t.Errorf("the stand-in is %+v (%v)", in, err)
+	}
+	if r, err := s.Request(t.Context(), id); err != nil || r.State != store.Done || r.Answer != "so it is" {
+		t.Errorf("the request is %+v (%v)", r, err)
+	}
+	// And back.
+	back := take(t, s, first.ID)
+	check(t, s.SwitchGeneration(t.Context(), store.Switch{Plugin: "p", From: second.ID, FromEpoch: fresh.Epoch, To: first.ID, ToEpoch: back.Epoch, HeldUntil: 9}))
+	if all, err = s.Generations(t.Context(), "p"); err != nil || all[1].State != store.Live || !all[1].RetiredAt.IsZero() || all[1].HeldUntil != 9 || all[0].State != store.Retired {
+		t.Errorf("got %+v (%v)", all, err)
+	}
+	if in, err := s.FindStandIn(t.Context(), "p"); err != nil || in != (store.StandIn{}) {
+		t.Errorf("the stand-in is %+v (%v)", in, err)
+	}
+}
+
+func generationSwitchRefused(t *testing.T, db *database) {
+	s := db.open(t)
+	first := ensure(t, s, "p", 0)
+	old := take(t, s, first.ID)
+	second, fresh := build(t, s, "p", 1, "")
+	good := store.Switch{Plugin: "p", From: first.ID, FromEpoch: old.Epoch, To: second.ID, ToEpoch: fresh.Epoch}
+	id, err := s.Ask(t.Context(), store.Request{Plugin: "p", Action: store.AskRebuild, Who: "me"})
+	check(t, err)
+	check(t, s.AnswerRequest(t.Context(), 0, 0, store.Answer{Request: id, State: store.Refused, Text: "no"}))
+	for name, c := range map[string]struct {
+		change func(*store.Switch)
+		want   error
+	}{
+		"the old lease is lost": {func(w *store.Switch) { w.FromEpoch-- }, store.ErrLeaseLost},
+		"the new lease is lost": {func(w *store.Switch) { w.ToEpoch-- }, store.ErrLeaseLost},
+		"of another plugin":     {func(w *store.Switch) { w.Plugin = "q" }, store.ErrLeaseLost},
+		"to itself":             {func(w *store.Switch) { w.To, w.ToEpoch = w.From, w.FromEpoch }, store.ErrLeaseLost},
+		"from one not live":     {func(w *store.Switch) { w.From, w.FromEpoch, w.To, w.ToEpoch = w.To, w.ToEpoch, w.From, w.FromEpoch }, store.ErrCheckpointMoved},
+		"asked and answered":    {func(w *store.Switch) { w.Answers = []store.Answer{{Request: id, State: store.Done}} }, store.ErrAnswered},
+	} {
+		w := good
+		c.change(&w)
+		if err := s.SwitchGeneration(t.Context(), w); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v, want %v", name, err, c.want)
+		}
+	}
+	if all, err := s.Generations(t.Context(), "p"); err != nil || all[0].State != store.Building || all[1].State != store.Live {
+		t.Errorf("got %+v (%v)", all, err)
+	}
+}
+
+func generationDrop(t *testing.T, db *database) {
+	s := db.open(t)
+	mustAppend(t, s, one("a", store.AnyVersion, evs("1", "2")...))
+	first := ensure(t, s, "p", 0)
+	take(t, s, first.ID)
+	second, fresh := build(t, s, "p", 25, "")
+	if _, err := s.DropGeneration(t.Context(), first.ID, 10); !errors.Is(err, store.ErrLive) {
+		t.Errorf("dropping the live one: %v", err)
+	}
+	rounds := 0
+	for gone := false; !gone; rounds++ {
+		var err error
+		gone, err = s.DropGeneration(t.Context(), second.ID, 10)
+		check(t, err)
+		err = s.Commit(t.Context(), store.Commit{Generation: second.ID, Epoch: fresh.Epoch, Expected: 1, Position: 2})
+		if err == nil || !gone && !errors.Is(err, store.ErrLeaseLost) {
+			t.Fatalf("a commit to what is dropped: %v", err)
+		}
+	}
+	if rounds != 3 {
+		t.Errorf("%d rounds", rounds)
+	}
+	if all, err := s.Generations(t.Context(), "p"); err != nil || len(all) != 1 || all[0].ID != first.ID {
+		t.Errorf("left are %+v (%v)", all, err)
+	}
+	if c, err := s.Collections(t.Context(), second.ID); err != nil || len(c) != 0 {
+		t.Errorf("collections %v are left (%v)", c, err)
+	}
+}
+
+func generationModules(t *testing.T, db *database) {
+	s := db.open(t)
+	if _, err := s.Module(t.Context(), "aa"); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("a module nobody put: %v", err)
+	}
+	if _, err := s.FindStandIn(t.Context(), "p"); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("the stand-in of a plugin that is not there: %v", err)
+	}
+	want := "\x00asm\xff\x00"
+	for range 2 {
+		check(t, s.PutModule(t.Context(), "aa", []byte(want)))
+	}
+	if got, err := s.Module(t.Context(), "aa"); err != nil || string(got) != want {
+		t.Errorf("got %q (%v)", got, err)
+	}
+}
