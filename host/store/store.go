@@ -175,8 +175,8 @@ type State interface {
 	BuildGeneration(ctx context.Context, plugin string, start event.Position, module string) (Generation, error)
 	// Generations returns a plugin's generations, the newest first.
 	Generations(ctx context.Context, plugin string) ([]GenerationStatus, error)
-	// Building returns the generations of all plugins that are being built.
-	Building(ctx context.Context) ([]GenerationStatus, error)
+	// NotLive returns the generations of all plugins that are being built or retired.
+	NotLive(ctx context.Context) ([]GenerationStatus, error)
 	// SwitchGeneration makes a switch in one transaction: no reader sees anything between, and none sees
 	// both. It fails with ErrLeaseLost unless both epochs are the current ones, with ErrCheckpointMoved if From
 	// is not the live generation any more, and with ErrAnswered like Commit.

@@ -66,9 +66,9 @@ func (s *Store) Generations(ctx context.Context, plugin string) ([]store.Generat
 	return s.generations(ctx, selectGenerations+`WHERE g.plugin = $1 ORDER BY g.number DESC`, plugin)
 }
 
-// Building implements store.State.
-func (s *Store) Building(ctx context.Context) ([]store.GenerationStatus, error) {
-	return s.generations(ctx, selectGenerations+`WHERE g.state = $1 ORDER BY g.id`, string(store.Building))
+// NotLive implements store.State.
+func (s *Store) NotLive(ctx context.Context) ([]store.GenerationStatus, error) {
+	return s.generations(ctx, selectGenerations+`WHERE g.state <> $1 ORDER BY g.id`, string(store.Live))
 }
 
 func (s *Store) generations(ctx context.Context, sql, arg string) ([]store.GenerationStatus, error) {

@@ -52,11 +52,11 @@ func (s *Store) Generations(ctx context.Context, plugin string) ([]store.Generat
 	return list, nil
 }
 
-// Building returns the generations that are being built.
-func (s *Store) Building(ctx context.Context) ([]store.GenerationStatus, error) {
-	list, err := s.generations(ctx, selectGenerations+"WHERE g.state = ? ORDER BY g.id", string(store.Building))
+// NotLive returns the generations that are being built or retired.
+func (s *Store) NotLive(ctx context.Context) ([]store.GenerationStatus, error) {
+	list, err := s.generations(ctx, selectGenerations+"WHERE g.state <> ? ORDER BY g.id", string(store.Live))
 	if err != nil {
-		return nil, fmt.Errorf("list what is being built: %w", err)
+		return nil, fmt.Errorf("list generations: %w", err)
 	}
 	return list, nil
 }

@@ -66,10 +66,10 @@ func generationBuild(t *testing.T, db *database) {
 		t.Errorf("got %+v", all)
 	}
 	ensure(t, s, "other", 0)
-	building, err := s.Building(t.Context())
+	others, err := s.NotLive(t.Context())
 	check(t, err)
-	if len(building) != 1 || building[0].Generation != second {
-		t.Errorf("building are %+v", building)
+	if len(others) != 1 || others[0].Generation != second {
+		t.Errorf("not live are %+v", others)
 	}
 	take(t, s, second.ID)
 	if all, err = s.Generations(t.Context(), "p"); err != nil || all[0].Owner == nil || !all[0].Owner.Live {
