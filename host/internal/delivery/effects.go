@@ -79,6 +79,9 @@ func (l *lane) write(collection, key, value []byte) {
 // Emit takes an event to be appended with the checkpoint. Its ID is the same whenever the event is
 // handled again, so that a repetition makes no second one.
 func (l *lane) Emit(e event.Emitted) error {
+	if l.current.Position <= l.o.HeldUntil {
+		return nil
+	}
 	e.Cause = l.current.Position
 	l.emits = append(l.emits, e)
 	return nil

@@ -68,6 +68,8 @@ type Options struct {
 	Generation int64
 	// HostID owns the lease.
 	HostID string
+	// HeldUntil is the position up to which emitted events are dropped: another generation has emitted them.
+	HeldUntil event.Position
 	// Order gives an event's ordering key. Defaults to the event's stream.
 	Order Order
 	// Lanes is how many ordering keys may be handled at the same time. Defaults to the number of CPUs.
