@@ -44,6 +44,7 @@ lint: setup ## gofmt, go vet, staticcheck and the SDKs' own linters
 	scripts/lint
 
 bench: build $(GO_MODULE) ## measure against baselines; STORE=URL names a server, else a private one is started
+	host/bench/guests/build.sh
 	$(BIN) bench $(if $(STORE),--store '$(STORE)') $(BENCH_FLAGS)
 
 crash: setup $(GO_MODULE) ## the long crash test: at least 50 kills on each store
@@ -53,5 +54,5 @@ fuzz: ## run each fuzz target for a minute
 	scripts/fuzz 60s
 
 clean: ## remove what was built
-	rm -rf bin sdk/*/target plugins/examples/*/*/target abi/abitest/testdata/probe/*/target \
+	rm -rf bin sdk/*/target host/bench/guests/*/target host/bench/guests/*/guest.wasm* plugins/examples/*/*/target abi/abitest/testdata/probe/*/target \
 		sdk/assemblyscript/node_modules plugins/examples/*/assemblyscript/node_modules plugins/examples/*/go/*.wasm

@@ -28,6 +28,7 @@ var mayImport = []struct {
 	{"eshost/host/eventjson", []string{"eshost/host/store", "eshost/host/event"}},
 	{"eshost/host/bank", []string{"eshost/host/store", "eshost/host/event"}},
 	{"eshost/host/config", []string{"eshost/host/store/", "eshost/host/event", "eshost/abi"}},
+	{"eshost/host/bench/guests/go", []string{"eshost/sdk/go", "eshost/sdk/go/typed"}},
 	{"eshost/host/bench", []string{"eshost/host", "eshost/host/bank", "eshost/host/config", "eshost/host/event", "eshost/host/store", "eshost/host/internal/", "eshost/abi"}},
 	{"eshost/host", []string{"eshost/host/config", "eshost/host/internal/", "eshost/host/store", "eshost/host/store/", "eshost/host/event"}},
 	{"eshost/abi/abitest/cmd/abitest", []string{"eshost/abi/abitest", "eshost/host/event"}},

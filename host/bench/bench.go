@@ -19,6 +19,8 @@ type Options struct {
 	StoreURL string
 	// Modules are the balances modules by language: paths of .wasm files.
 	Modules map[string]string
+	// Guests is the folder of the SDKs' guests, which guests/build.sh builds. A guest that is not there is not measured.
+	Guests string
 	// Events are stored for the catch-up. Defaults to 100,000.
 	Events int
 	// Accounts is the number of streams. Defaults to 10,000.
@@ -67,6 +69,7 @@ type Report struct {
 	Machine string      `json:"machine"`
 	Catchup *Catchup    `json:"catchup,omitempty"`
 	Calls   []Call      `json:"calls,omitempty"`
+	SDKs    []SDK       `json:"sdks,omitempty"`
 	Live    *Live       `json:"live,omitempty"`
 	Appends *Appends    `json:"appends,omitempty"`
 	Idle    []IdleCount `json:"idle,omitempty"`
@@ -74,7 +77,7 @@ type Report struct {
 }
 
 // Measurements names what Run can measure, in its order.
-var measurements = []string{"calls", "catchup", "live", "appends", "idle", "memory"}
+var measurements = []string{"calls", "sdk", "catchup", "live", "appends", "idle", "memory"}
 
 // Measurements returns the names that Options.Only may hold.
 func Measurements() []string { return append([]string(nil), measurements...) }
@@ -93,6 +96,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	}
 	steps := map[string]func() error{
 		"calls":   func() (err error) { r.Calls, err = o.calls(ctx); return err },
+		"sdk":     func() (err error) { r.SDKs, err = o.sdk(ctx); return err },
 		"catchup": func() (err error) { r.Catchup, err = o.catchup(ctx); return err },
 		"live":    func() (err error) { r.Live, err = o.live(ctx); return err },
 		"appends": func() (err error) { r.Appends, err = o.appends(ctx); return err },

@@ -29,6 +29,19 @@ func (r *Report) Print(w io.Writer) error {
 			fmt.Fprintf(t, "%s\t%d\t%.0f\t%.0f\t%.2f\t%.0f\t%.2f\t\n", c.Language, c.Bytes, c.Plain, c.Metered, c.MeteredRatio, c.Closing, c.ClosingRatio)
 		}
 	}
+	if len(r.SDKs) > 0 {
+		fmt.Fprintf(t, "\none event with the SDK\tmodule bytes\tignored ns\tJSON parsed ns\tdocument changed ns\t\n")
+		for _, s := range r.SDKs {
+			switch {
+			case s.Missing != "":
+				fmt.Fprintf(t, "%s\t%s\n", s.Language, s.Missing)
+			case s.Bytes == 0:
+				fmt.Fprintf(t, "%s\t-\t%.0f\t%.0f\t%.0f\t\n", s.Language, s.Ignored, s.Parsed, s.Touched)
+			default:
+				fmt.Fprintf(t, "%s\t%d\t%.0f\t%.0f\t%.0f\t\n", s.Language, s.Bytes, s.Ignored, s.Parsed, s.Touched)
+			}
+		}
+	}
 	if l := r.Live; l != nil {
 		fmt.Fprintf(t, "\nlive, %d appends/s\tp50 ms\tp99 ms\tmax ms\t\n%s, %d events\t%.2f\t%.2f\t%.2f\t\n", l.Rate, l.Language, l.Events, l.P50, l.P99, l.Max)
 	}

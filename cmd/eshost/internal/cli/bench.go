@@ -23,15 +23,17 @@ func (a *app) benchCommand() *cobra.Command {
 	c := a.command(&cobra.Command{
 		Use:   "bench",
 		Short: "Measure this machine against baselines, as ratios in one run",
-		Long: `bench measures catch-up against a hand-written Go loop, metered handlers against unmetered ones, the
-latency of live events, and appends against plain INSERTs, and checks every read model it builds.
+		Long: `bench measures catch-up against a hand-written Go loop, metered handlers against unmetered ones, what a
+plugin costs with each language's SDK, the latency of live events, and appends against plain INSERTs, and checks every read model it builds.
 
 It needs a database of its own, which it fills: --store names an empty one. Without --store it starts a
 private PostgreSQL server where the binaries are found, or else uses a temporary SQLite file. The
 AssemblyScript and Rust examples are in this binary; Go's is taken from
-` + examples.BalancesGo + ` where that has been built.`,
+` + examples.BalancesGo + ` where that has been built, and the SDKs' guests from
+` + benchGuests + `, where "make bench" builds them: it says which are not there.`,
 		Example: `  eshost bench
   eshost bench --only catchup,calls --rounds 5 --json
+  eshost bench --only sdk
   eshost bench --store postgres://localhost/bench
   eshost bench --only memory --long 1000000`,
 	}, func(ctx context.Context, _ []string) error { return a.bench(ctx, o) })
@@ -45,6 +47,9 @@ AssemblyScript and Rust examples are in this binary; Go's is taken from
 	a.jsonFlag(c)
 	return c
 }
+
+// benchGuests is where the plugins lie that each SDK is measured with.
+const benchGuests = "host/bench/guests"
 
 func (a *app) bench(ctx context.Context, o bench.Options) (err error) {
 	for _, name := range o.Only {
@@ -66,6 +71,7 @@ func (a *app) bench(ctx context.Context, o bench.Options) (err error) {
 	if o.Modules, err = benchModules(folder); err != nil {
 		return err
 	}
+	o.Guests = benchGuests
 	o.CacheDir, o.Progress = filepath.Join(folder, "cache"), a.err
 	var stop func() error
 	if o.StoreURL, stop, err = a.benchStore(ctx, folder); err != nil {
