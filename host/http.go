@@ -2,10 +2,13 @@ package host
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"eshost/host/event"
 	"eshost/host/internal/admin"
+	"eshost/host/internal/appender"
 	"eshost/host/internal/delivery"
 	"eshost/host/store"
 )
@@ -37,11 +40,19 @@ func (a api) Age(checkpoint event.Position) time.Duration {
 }
 
 func (a api) Append(ctx context.Context, req store.AppendRequest) ([]store.Recorded, error) {
-	return a.h.Append(ctx, req)
+	recorded, err := a.h.Append(ctx, req)
+	var unknown *appender.OutcomeUnknownError
+	switch {
+	case errors.As(err, &unknown):
+		err = &admin.OutcomeUnknownError{IDs: unknown.IDs, Err: unknown.Err}
+	case errors.Is(err, appender.ErrClosed):
+		err = fmt.Errorf("%w: %w", admin.ErrStopping, err)
+	}
+	return recorded, err
 }
 
 func (a api) Follow(types []string) admin.Reader {
-	return a.h.tail.NewReader(event.Filter{Types: types})
+	return a.h.tail.NewViewer(event.Filter{Types: types})
 }
 
 // toldState is a plugin's store that tells the listener of what is committed.

@@ -108,7 +108,7 @@ func asProblem(err error) *problem {
 	case errors.As(err, &version):
 		return &problem{status: http.StatusConflict, kind: "version-conflict", title: "The stream is at another version", detail: version.Error(),
 			hint:    fmt.Sprintf("read the stream, decide again, and append with expected=%d", version.Actual),
-			members: map[string]any{"stream": version.Stream, "expected": version.Expected.String(), "actual": version.Actual}}
+			members: map[string]any{"stream": version.Stream, "expected": int64(version.Expected), "actual": version.Actual}}
 	case errors.As(err, &id):
 		return &problem{status: http.StatusConflict, kind: "id-conflict", title: "The event id is taken", detail: id.Error(),
 			hint: "give another event another id", members: map[string]any{"id": id.ID, "position": id.Position}}
@@ -120,7 +120,7 @@ func asProblem(err error) *problem {
 		p := unavailable("store-unavailable", 2*time.Second, "see /readyz and the host's log", "the database does not answer")
 		p.err = err
 		return p
-	case errors.Is(err, context.Canceled):
+	case errors.Is(err, context.Canceled), errors.Is(err, ErrStopping):
 		p := unavailable("stopping", time.Second, "try again, or ask another host", "the host is stopping")
 		p.err = err
 		return p

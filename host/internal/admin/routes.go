@@ -27,6 +27,10 @@ func (s *server) routes() []route {
 		{"GET", "/v1/plugins/{plugin}/documents", Read, s.collections},
 		{"GET", "/v1/plugins/{plugin}/documents/{collection}", Read, s.documents},
 		{"GET", "/v1/plugins/{plugin}/documents/{collection}/{key...}", Read, s.document},
+
+		{"GET", "/v1/streams/{stream...}", Read, s.stream},
+		{"POST", "/v1/streams/{stream...}", Append, s.append},
+		{"GET", "/v1/events", Read, s.events},
 	}
 }
 

@@ -25,7 +25,8 @@ type Host interface {
 	Log() (watermark, head event.Position)
 	// Age returns how long ago at most a read model with a checkpoint held everything there was.
 	Age(checkpoint event.Position) time.Duration
-	// Append stores events; see appender.Append for its errors.
+	// Append stores events; see store.Log for its errors. Besides it fails with
+	// an *OutcomeUnknownError and with ErrStopping.
 	Append(ctx context.Context, req store.AppendRequest) ([]store.Recorded, error)
 	// Follow returns a reader of final events of some types, or of all if there are none. It must be closed.
 	Follow(types []string) Reader
@@ -119,6 +120,7 @@ type server struct {
 
 	waits places
 	feeds places
+	queue queue
 }
 
 func newServer(ctx context.Context, o Options) *server {
@@ -126,7 +128,7 @@ func newServer(ctx context.Context, o Options) *server {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &server{o: o, log: o.Logger, stopping: ctx, waits: newPlaces(o.Limits.Waits), feeds: newPlaces(o.Limits.Feeds)}
+	return &server{o: o, log: o.Logger, stopping: ctx, waits: newPlaces(o.Limits.Waits), feeds: newPlaces(o.Limits.Feeds), queue: newQueue(o.Limits)}
 }
 
 // places are taken and given back; there are so many and no more.

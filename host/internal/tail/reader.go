@@ -23,6 +23,7 @@ const (
 // Reader is one plugin's place in the log. One goroutine uses it at a time.
 type Reader struct {
 	t      *Tail
+	turns  chan struct{} // to read from the store
 	filter event.Filter
 	signal chan struct{}
 	window event.Position
@@ -30,8 +31,14 @@ type Reader struct {
 }
 
 // NewReader returns a reader that sees what the filter wants. Close it.
-func (t *Tail) NewReader(f event.Filter) *Reader {
-	r := &Reader{t: t, filter: f, signal: make(chan struct{}, 1), window: firstWindow}
+func (t *Tail) NewReader(f event.Filter) *Reader { return t.newReader(f, t.catchUp) }
+
+// NewViewer is NewReader for who only looks on: however many viewers catch up, they take no turn from the
+// plugins' readers.
+func (t *Tail) NewViewer(f event.Filter) *Reader { return t.newReader(f, t.viewers) }
+
+func (t *Tail) newReader(f event.Filter, turns chan struct{}) *Reader {
+	r := &Reader{t: t, turns: turns, filter: f, signal: make(chan struct{}, 1), window: firstWindow}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.readers[r] = struct{}{}
@@ -119,8 +126,8 @@ func (r *Reader) wait(ctx context.Context, moved bool) error {
 // readStore reads from the store a span the ring no longer has.
 func (r *Reader) readStore(ctx context.Context, after, watermark event.Position, limit, maxBytes int) (event.Batch, error) {
 	select {
-	case r.t.catchUp <- struct{}{}:
-		defer func() { <-r.t.catchUp }()
+	case r.turns <- struct{}{}:
+		defer func() { <-r.turns }()
 	case <-ctx.Done():
 		return event.Batch{}, ctx.Err()
 	}

@@ -74,7 +74,8 @@ type Tail struct {
 	log     Log
 	o       Options
 	wake    chan struct{}
-	catchUp chan struct{}
+	catchUp chan struct{} // turns of plugins' readers to read from the store
+	viewers chan struct{} // and of viewers
 
 	mu      sync.Mutex
 	ring    ring
@@ -106,6 +107,7 @@ func New(log Log, o Options) *Tail {
 		o:       o,
 		wake:    make(chan struct{}, 1),
 		catchUp: make(chan struct{}, o.CatchUpReads),
+		viewers: make(chan struct{}, 1),
 		ring:    ring{maxEvents: o.RingEvents, maxBytes: o.RingBytes},
 		readers: make(map[*Reader]struct{}),
 		polled:  make(chan struct{}),
