@@ -1,4 +1,4 @@
-package cli
+package test
 
 import (
 	"bytes"
@@ -36,11 +36,14 @@ func TestNewProjects(t *testing.T) {
 	for _, p := range newProjects {
 		t.Run(p.language, func(t *testing.T) {
 			t.Parallel()
-			here := shell{t, filepath.Join(t.TempDir(), "some where")}
+			here := shell{t, filepath.Join(t.TempDir(), "some where"), filepath.Dir(eshost(t))}
 			if err := os.Mkdir(here.folder, 0o777); err != nil {
 				t.Fatal(err)
 			}
-			var made projectReport
+			var made struct {
+				Next      []string
+				HostsTOML string `json:"hosts_toml"`
+			}
 			here.json(&made, "eshost new --json --lang "+p.language+" greeter")
 			if len(made.Next) != 2 {
 				t.Fatalf("the next two commands are %q", made.Next)
@@ -48,7 +51,7 @@ func TestNewProjects(t *testing.T) {
 			for _, next := range made.Next {
 				here.run(next)
 			}
-			inside := shell{t, filepath.Join(here.folder, "greeter")}
+			inside := shell{t, filepath.Join(here.folder, "greeter"), here.path}
 			inside.run(p.test)
 			if p.format != "" {
 				if out := inside.run(p.format); out != "" {
@@ -68,7 +71,11 @@ func TestNewProjects(t *testing.T) {
 
 // checkBuild holds what build prints to the module that is there.
 func checkBuild(t *testing.T, project shell, language string) {
-	var built buildReport
+	var built struct {
+		Module, Digest, Language string
+		Size                     int
+		Commands                 []string
+	}
 	project.json(&built, "eshost build --json")
 	wasm, err := os.ReadFile(filepath.Join(project.folder, built.Module))
 	if err != nil {
@@ -124,7 +131,7 @@ func refuse(t *testing.T, project shell, source, refused string) {
 	cmd := project.command("eshost build")
 	out, err := cmd.CombinedOutput()
 	text := string(out)
-	if cmd.ProcessState.ExitCode() != exitFailed || !strings.Contains(text, refused) || !strings.Contains(text, filepath.Base(source)) ||
+	if cmd.ProcessState.ExitCode() != 1 || !strings.Contains(text, refused) || !strings.Contains(text, filepath.Base(source)) ||
 		!strings.Contains(text, "hint: what it printed above says why") {
 		t.Errorf("a broken %s: %v\n%s", source, err, text)
 	}
@@ -134,11 +141,13 @@ func refuse(t *testing.T, project shell, source, refused string) {
 type shell struct {
 	t      *testing.T
 	folder string
+	path   string // where eshost is
 }
 
 func (s shell) command(line string) *exec.Cmd {
 	cmd := exec.CommandContext(s.t.Context(), "sh", "-c", line)
 	cmd.Dir = s.folder
+	cmd.Env = append(os.Environ(), "PATH="+s.path+string(os.PathListSeparator)+os.Getenv("PATH"))
 	return cmd
 }
 
