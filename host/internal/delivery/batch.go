@@ -25,7 +25,7 @@ type flight struct {
 // cut short.
 func (s *session) handle(ctx context.Context, b event.Batch) (cut bool, err error) {
 	began := time.Now()
-	if err := s.take(b); err != nil {
+	if err := s.take(ctx, b); err != nil {
 		return false, err
 	}
 	defer s.drop()
@@ -64,7 +64,7 @@ func (s *session) handle(ctx context.Context, b event.Batch) (cut bool, err erro
 }
 
 // take lists a batch's events with their keys.
-func (s *session) take(b event.Batch) error {
+func (s *session) take(ctx context.Context, b event.Batch) error {
 	if b.UpTo < s.position {
 		return fmt.Errorf("fetched a batch up to %d, which is behind %d", b.UpTo, s.position)
 	}
@@ -77,6 +77,10 @@ func (s *session) take(b event.Batch) error {
 			return fmt.Errorf("fetched event %d after %d in a batch up to %d", e.Position, at, b.UpTo)
 		}
 		at = e.Position
+		e, err := s.asEdited(ctx, e)
+		if err != nil {
+			return err
+		}
 		s.tasks = append(s.tasks, task{e: e, key: s.o.Order(e)})
 	}
 	return nil

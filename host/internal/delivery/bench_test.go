@@ -49,7 +49,7 @@ func benchBatch(b *testing.B, m handler, lanes, streams int) {
 	b.ReportAllocs()
 	done := 0
 	for b.Loop() {
-		if err := s.take(event.Batch{Events: events, UpTo: n}); err != nil {
+		if err := s.take(b.Context(), event.Batch{Events: events, UpTo: n}); err != nil {
 			b.Fatal(err)
 		}
 		out, err := s.lanes.run(b.Context(), s.tasks, bounds{bytes: 1 << 30, room: n})

@@ -41,6 +41,12 @@
 // A module that crashes on every event it is given, or cannot start, is quarantined: the batch is thrown
 // away, and ever longer pauses later a probe looks for an event that it can handle.
 //
+// What a person asks for (requests.go: retry, skip, edit, pause, resume) the session carries out between two
+// steps, in one commit that answers the request too: so nothing is done twice, whatever becomes of the
+// answer. It comes before everything that needs the module, so a broken module or a pause keeps no request
+// waiting. Data that a person has put in an event's place (edited.go) is what the module gets wherever the
+// event comes from: the log, a sequence, a probe, a rebuild.
+//
 // On failure of anything else the session ends, its memory is dropped, the lease is taken again under a
 // new epoch (so that a commit whose answer was lost cannot land later), and the checkpoint in the store
 // says where to go on.

@@ -33,6 +33,9 @@ type fakeStore struct {
 	condition store.Condition
 	forbids   func(event.DocumentWrite) bool // as a constraint of the database would
 	names     bool                           // and says which event's document it was
+	requests  []store.Request
+	edits     map[event.Position]store.Replacement
+	paused    *store.Pause
 
 	hosts      map[int64]string // by epoch
 	applied    []applied
@@ -78,6 +81,7 @@ func newFakeStore(t testing.TB, log *fakeLog) *fakeStore {
 		hosts:      make(map[int64]string),
 		committing: make(map[int64]int),
 		calls:      make(map[string]int),
+		edits:      make(map[event.Position]store.Replacement),
 	}
 }
 
@@ -239,6 +243,65 @@ func (s *fakeStore) Queued(ctx context.Context, generation int64, key string, li
 	return events, err
 }
 
+func (s *fakeStore) Request(ctx context.Context, id int64) (r store.Request, err error) {
+	err = s.call(ctx, "Request", func() error { r = s.requests[id-1]; return nil })
+	return r, err
+}
+
+func (s *fakeStore) Replacements(ctx context.Context, plugin string) (list []store.Replacement, err error) {
+	err = s.call(ctx, "Replacements", func() error {
+		for _, r := range s.edits {
+			r.Data = nil
+			list = append(list, r)
+		}
+		return nil
+	})
+	return list, err
+}
+
+func (s *fakeStore) Replacement(ctx context.Context, plugin string, p event.Position) (r store.Replacement, err error) {
+	err = s.call(ctx, "Replacement", func() error {
+		var ok bool
+		if r, ok = s.edits[p]; !ok {
+			s.t.Errorf("nobody has replaced event %d", p)
+		}
+		return nil
+	})
+	return r, err
+}
+
+func (s *fakeStore) Paused(ctx context.Context, plugin string) (p *store.Pause, err error) {
+	err = s.call(ctx, "Paused", func() error { p = s.paused; return nil })
+	return p, err
+}
+
+// ask keeps a request, which a host sees at its next look.
+func (s *fakeStore) ask(r store.Request) int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r.ID, r.Plugin, r.State, r.DataSize = int64(len(s.requests)+1), "p", store.Pending, len(r.Data)
+	s.requests = append(s.requests, r)
+	return r.ID
+}
+
+// pending is what a host reads every second.
+func (s *fakeStore) pending() (list []store.Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.requests {
+		if r.State == store.Pending {
+			r.Data = nil
+			list = append(list, r)
+		}
+	}
+	return list
+}
+
+// answered reports whether nothing is pending. The caller has the lock.
+func (s *fakeStore) answered() bool {
+	return !slices.ContainsFunc(s.requests, func(r store.Request) bool { return r.State == store.Pending })
+}
+
 // Commit applies everything or nothing.
 func (s *fakeStore) Commit(ctx context.Context, c store.Commit) error {
 	began := time.Now()
@@ -263,6 +326,11 @@ func (s *fakeStore) Commit(ctx context.Context, c store.Commit) error {
 		for _, d := range c.Documents {
 			if s.forbids != nil && s.forbids(d) {
 				return s.refuse(d)
+			}
+		}
+		for _, a := range c.Answers {
+			if s.requests[a.Request-1].State != store.Pending {
+				return store.ErrAnswered
 			}
 		}
 		if err := s.check(c); err != nil {
@@ -351,6 +419,18 @@ func (s *fakeStore) apply(c store.Commit) {
 		// A database keeps microseconds.
 		q.NextAttempt, q.Since = q.NextAttempt.Truncate(time.Microsecond), q.Since.Truncate(time.Microsecond)
 		s.sequences[q.Key] = q
+	}
+	for _, a := range c.Answers {
+		s.requests[a.Request-1].State, s.requests[a.Request-1].Answer = a.State, a.Text
+	}
+	for _, r := range c.Replacements {
+		s.edits[r.Position] = r
+	}
+	if c.Pause != nil {
+		s.paused = c.Pause
+		if s.paused.Who == "" {
+			s.paused = nil
+		}
 	}
 	s.checkSequences()
 }

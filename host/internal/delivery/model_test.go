@@ -27,6 +27,10 @@ type model struct {
 	docs      map[string][]byte
 	sequences map[string]*modelSequence
 	handled   map[event.Position]int // how often an event has been applied
+	requests  []store.Request
+	edits     map[event.Position][]byte
+	skipped   map[event.Position]bool
+	paused    bool // by a person
 }
 
 type modelSequence struct {
@@ -42,7 +46,8 @@ type way struct {
 }
 
 func newModel(t testing.TB, log *fakeLog, f event.Filter) *model {
-	return &model{t: t, log: log, filter: f, docs: make(map[string][]byte), sequences: make(map[string]*modelSequence), handled: make(map[event.Position]int)}
+	return &model{t: t, log: log, filter: f, docs: make(map[string][]byte), sequences: make(map[string]*modelSequence), handled: make(map[event.Position]int),
+		edits: make(map[event.Position][]byte), skipped: make(map[event.Position]bool)}
 }
 
 // changes is what a commit writes, and what the model says that it must write.
@@ -65,7 +70,12 @@ func (m *model) follow(c *applied, w *way) {
 		m.t.Fatalf("commit %d to %d begins elsewhere than the last one ended, %d", c.Expected, c.Position, m.position)
 	}
 	want, waiting := newChanges(), m.waiting()
+	if m.paused && len(c.Answers) == 0 && len(c.Queue)+len(c.Dequeue)+len(c.Documents)+len(c.Sequences)+len(c.Emitted)+int(c.Position-c.Expected) > 0 {
+		m.t.Errorf("commit %d to %d by %s, but the plugin is paused", c.Expected, c.Position, c.host)
+	}
 	switch {
+	case len(c.Answers) > 0:
+		m.request(c, w, want)
 	case c.Position == c.Expected && len(c.Queue) > 0:
 		m.rekey(c, w, want)
 	case c.Position == c.Expected && len(c.Sequences) > 0:
@@ -192,6 +202,11 @@ func (m *model) rekey(c *applied, w *way, want *changes) {
 
 // handle runs the script on the model's documents.
 func (m *model) handle(e *event.Event, attempt int, w *way, want *changes) *event.Failure {
+	if data, ok := m.edits[e.Position]; ok {
+		other := *e
+		other.Data = data
+		e = &other
+	}
 	fx := &modelEffects{m: m, e: e, plugin: w.Plugin, writes: make(map[string][]byte)}
 	err := w.script.handle(m.t.Context(), e, attempt, fx)
 	var failure *event.Failure

@@ -28,6 +28,10 @@ type State interface {
 	Collections(ctx context.Context, generation int64) ([]string, error)
 	Sequences(ctx context.Context, generation int64) ([]store.Sequence, error)
 	Queued(ctx context.Context, generation int64, key string, limit int) ([]event.Event, error)
+	Request(ctx context.Context, id int64) (store.Request, error)
+	Replacements(ctx context.Context, plugin string) ([]store.Replacement, error)
+	Replacement(ctx context.Context, plugin string, p event.Position) (store.Replacement, error)
+	Paused(ctx context.Context, plugin string) (*store.Pause, error)
 }
 
 // Module makes instances of one compiled module.

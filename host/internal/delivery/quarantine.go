@@ -150,6 +150,9 @@ func (s *session) probe(ctx, work context.Context) error {
 				continue
 			}
 			seen[t.key] = true
+			if t.e, err = s.asEdited(ctx, t.e); err != nil {
+				return err
+			}
 			out, err := s.lanes.alone(work, []task{t}, 1, unbounded(s.o.MaxBatchBytes))
 			if err != nil || out.crashed() < out.handled {
 				return err

@@ -4,7 +4,9 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -52,9 +54,11 @@ type scenario struct {
 	filter  event.Filter
 	ways    map[string]*way // by host
 	modules []*scriptModule
+	runners []*Runner
 	written int
+	nosy    float64 // how often somebody asks for something
 
-	mu      sync.Mutex // guards trouble
+	mu      sync.Mutex // guards trouble and runners
 	trouble *rand.Rand
 	rate    float64 // of calls that fail
 	slow    time.Duration
@@ -79,6 +83,7 @@ func newScenario(t testing.TB, seed uint64) *scenario {
 	if r.IntN(2) == 0 {
 		sc.filter.Types = []string{"Done", "Echo"}
 	}
+	sc.nosy = pick(r, 0, 0.1, 1)
 	sc.rate, sc.slow = pick(r, 0, 0.002, 0.02, 0.1), pick(r, 0, 100*time.Microsecond, 5*time.Millisecond)
 	return sc
 }
@@ -90,6 +95,8 @@ func (sc *scenario) run() {
 	sc.log.hole = func() int { return max(0, holes.IntN(6)-3) }
 	sc.write(sc.r.IntN(300))
 	sc.store.fault = sc.fault
+	stop := sc.forward()
+	defer stop()
 	for life := range 1 + sc.r.IntN(4) {
 		if sc.r.IntN(2) == 0 {
 			sc.script.version++ // a new module
@@ -141,6 +148,7 @@ func (sc *scenario) live(life int) {
 	for range sc.r.IntN(6) {
 		time.Sleep(time.Duration(sc.r.Int64N(int64(3 * time.Second))))
 		sc.write(sc.r.IntN(100))
+		sc.meddle()
 		if sc.r.IntN(3) == 0 {
 			sc.store.mu.Lock()
 			sc.store.expired = true
@@ -177,6 +185,9 @@ func (sc *scenario) start(name string) (stop func()) {
 	feed := &fakeFeed{log: sc.log, filter: sc.filter, fault: sc.fault, cut: func(limit int) int { return 1 + r.IntN(limit) }}
 	runner := NewRunner(sc.store, feed, m, o)
 	sc.ways[name] = &way{Options: runner.o, script: &s}
+	sc.mu.Lock()
+	sc.runners = append(sc.runners, runner)
+	sc.mu.Unlock()
 	ctx, cancel := context.WithCancel(sc.t.Context())
 	done := make(chan struct{})
 	go func() { defer close(done); runner.Run(ctx) }()
@@ -198,7 +209,10 @@ func (sc *scenario) start(name string) (stop func()) {
 // settle lets a sound host on a sound store get as far as it can, and then one with a module that
 // can handle everything: now nothing may be left.
 func (sc *scenario) settle() {
+	sc.mu.Lock()
 	sc.rate = 0
+	sc.mu.Unlock()
+	sc.store.ask(store.Request{Action: store.AskResume, Who: "ada"})
 	stop := sc.start("patient")
 	st := sc.store
 	var waiting int
@@ -212,7 +226,7 @@ func (sc *scenario) settle() {
 			}
 			waiting += len(st.queues[key])
 		}
-		return st.position == sc.log.head() || waiting >= sc.ways["patient"].MaxParked
+		return (st.position == sc.log.head() || waiting >= sc.ways["patient"].MaxParked) && st.paused == nil && st.answered()
 	}
 	if !eventually(time.Hour, stuck) {
 		sc.t.Errorf("the host stands still at %d of %d with sequences %v", st.position, sc.log.head(), st.sequences)
@@ -224,7 +238,7 @@ func (sc *scenario) settle() {
 	mended := func() bool {
 		st.mu.Lock()
 		defer st.mu.Unlock()
-		return st.position == sc.log.head() && len(st.sequences) == 0
+		return st.position == sc.log.head() && len(st.sequences) == 0 && st.answered()
 	}
 	if !eventually(time.Hour, mended) {
 		sc.t.Errorf("the mended module stands still at %d of %d with sequences %v", st.position, sc.log.head(), st.sequences)
@@ -232,8 +246,63 @@ func (sc *scenario) settle() {
 	stop()
 }
 
+// meddle has people ask for things, some of them for what is not so any more when it is their turn.
+func (sc *scenario) meddle() {
+	for sc.r.Float64() < sc.nosy*0.7 {
+		req := store.Request{Action: pick(sc.r, store.AskRetry, store.AskSkip, store.AskSkip, store.AskEdit, store.AskEdit, store.AskPause, store.AskResume, store.AskResume), Who: "ada", Why: "because"}
+		sc.store.mu.Lock()
+		for _, key := range slices.Sorted(maps.Keys(sc.store.sequences)) {
+			if q := sc.store.sequences[key]; req.Position == 0 || sc.r.IntN(3) == 0 {
+				req.Key, req.Position = key, q.Position
+			}
+		}
+		sc.store.mu.Unlock()
+		switch {
+		case req.Action == store.AskPause || req.Action == store.AskResume:
+			req.Key, req.Position = "", 0
+		case req.Action == store.AskRetry && sc.r.IntN(4) == 0:
+			req.Key, req.Position = "", 0
+		case req.Position == 0 || sc.r.IntN(10) == 0:
+			req.Position++
+		}
+		if req.Action == store.AskEdit {
+			req.Data = fmt.Appendf(nil, `{"edit":%d}`, sc.r.IntN(1000))
+		}
+		sc.store.ask(req)
+	}
+}
+
+// forward does what a host does: it reads what is pending, and hands it to whoever may be the owner.
+func (sc *scenario) forward() (stop func()) {
+	r := dice(sc.seed, "forward")
+	ctx, cancel := context.WithCancel(sc.t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for pause(ctx, time.Duration(1+r.Int64N(int64(time.Second)))) {
+			list := sc.store.pending()
+			if r.IntN(2) == 0 {
+				pause(ctx, time.Duration(1+r.Int64N(int64(100*time.Millisecond)))) // what was read is old by now
+			}
+			sc.mu.Lock()
+			runners := slices.Clone(sc.runners)
+			sc.mu.Unlock()
+			for _, req := range list {
+				for _, runner := range runners {
+					runner.Do(req)
+				}
+			}
+		}
+	}()
+	return func() { cancel(); <-done }
+}
+
 func (sc *scenario) verify() {
 	m := newModel(sc.t, sc.log, sc.filter)
+	m.requests = sc.store.requests
+	if left := sc.store.pending(); len(left) > 0 {
+		sc.t.Errorf("nobody has answered %+v", left)
+	}
 	for i := range sc.store.applied {
 		c := &sc.store.applied[i]
 		m.follow(c, sc.ways[c.host])
@@ -243,8 +312,12 @@ func (sc *scenario) verify() {
 		}
 	}
 	for _, e := range sc.log.between(0, m.position, sc.filter) {
-		if n := m.handled[e.Position]; n != 1 {
-			sc.t.Errorf("event %d was applied %d times", e.Position, n)
+		want := 1
+		if m.skipped[e.Position] {
+			want = 0
+		}
+		if n := m.handled[e.Position]; n != want {
+			sc.t.Errorf("event %d was applied %d times, want %d", e.Position, n, want)
 		}
 	}
 	for _, mod := range sc.modules {

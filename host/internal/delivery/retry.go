@@ -23,7 +23,11 @@ func (s *session) retry(ctx context.Context, q *sequence) error {
 	}
 	defer s.drop()
 	for i := range events[:min(page, len(events))] {
-		s.tasks = append(s.tasks, task{e: &events[i], key: q.Key})
+		e, err := s.asEdited(ctx, &events[i])
+		if err != nil {
+			return err
+		}
+		s.tasks = append(s.tasks, task{e: e, key: q.Key})
 	}
 	b := unbounded(s.o.MaxBatchBytes)
 	b.refused = s.r.suspicion.refused
@@ -57,14 +61,22 @@ func (s *session) afterRetry(q *sequence, f *failedKey, rest []event.Event, dige
 		s.o.fail(&q.Sequence, f, digest)
 		s.logFailure(&q.Sequence)
 	case len(rest) > 0:
-		q.State, q.Position, q.Attempts, q.NextAttempt = store.Retrying, rest[0].Position, 0, time.Now()
-		q.Kind, q.Error, q.Stack, q.Digest = "", "", "", digest
+		advance(&q.Sequence, rest, digest)
 	default:
 		s.o.Logger.Info("the sequence goes on as usual", "key", q.Key, "position", q.Position)
-		s.seqs.waiting -= q.Waiting
-		delete(s.seqs.byKey, q.Key)
-		q.State = "" // the store deletes it
+		s.seqs.remove(q)
+		advance(&q.Sequence, nil, digest)
 	}
+}
+
+// advance makes the first event that is left the sequence's next one.
+func advance(q *store.Sequence, rest []event.Event, digest string) {
+	if len(rest) == 0 {
+		q.State = "" // the store deletes it
+		return
+	}
+	q.State, q.Position, q.Attempts, q.NextAttempt = store.Retrying, rest[0].Position, 0, time.Now()
+	q.Kind, q.Error, q.Stack, q.Digest = "", "", "", digest
 }
 
 // nextPage is how many events of a sequence are read and handled next time.

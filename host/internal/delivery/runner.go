@@ -19,13 +19,15 @@ type Runner struct {
 	module Module
 
 	wake       chan struct{}
-	ordered    int64 // the last epoch whose waiting events were seen to be under the keys they have
+	asked      chan struct{} // there are requests
+	ordered    int64         // the last epoch whose waiting events were seen to be under the keys they have
 	suspicion  suspicion
 	quarantine quarantine
 
-	mu     sync.Mutex
-	status Status
-	flight *flight // being committed, nil if nothing is
+	mu       sync.Mutex
+	status   Status
+	flight   *flight         // being committed, nil if nothing is
+	requests []store.Request // that are not settled, oldest first
 }
 
 // Status is what a runner does, as it sees it.
@@ -70,6 +72,7 @@ func NewRunner(state State, feed Feed, module Module, o Options) *Runner {
 		feed:      feed,
 		module:    module,
 		wake:      make(chan struct{}, 1),
+		asked:     make(chan struct{}, 1),
 		suspicion: suspicion{refused: make(map[event.Position]*event.Failure)},
 		status:    Status{State: Starting},
 	}
@@ -174,10 +177,12 @@ func (r *Runner) judge(err error, failures int) (int, time.Duration) {
 			log.Info("waiting for the lease", "owner", held.Owner.Name, "owner_id", held.Owner.ID)
 		}
 		r.setState(Waiting, reason)
+		r.disown()
 		return 0, max(held.ExpiresIn, 0) + 50*time.Millisecond
 	case errors.Is(err, store.ErrLeaseLost):
 		log.Warn("lost the lease: another host has taken over, nothing of the batch in flight was stored")
 		r.setState(Waiting, "lease lost to another host")
+		r.disown()
 		return 0, leaseRecheck
 	case errors.As(err, &refused):
 		log.Warn("the store refuses what a batch emits, handling it again in smaller parts", "error", err)
@@ -226,18 +231,30 @@ func (r *Runner) Wake() {
 	}
 }
 
-// rest sleeps, unless the runner waits for its lease and is woken.
+// rest sleeps, unless the runner waits for its lease and is woken, or is quarantined and asked for something.
 func (r *Runner) rest(ctx context.Context, d time.Duration) {
-	var wake <-chan struct{}
-	if r.Status().State == Waiting {
+	var wake, asked <-chan struct{}
+	switch r.Status().State {
+	case Waiting:
 		wake = r.wake
+	case Quarantined:
+		asked = r.asked
 	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
-	case <-wake:
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+			return
+		case <-wake:
+			return
+		case <-asked:
+			if _, ok := r.nextRequest(); ok {
+				return
+			}
+		}
 	}
 }
 

@@ -60,7 +60,7 @@ func borrowed[T any](s string, call func(b []byte) T) T {
 }
 
 func (s *script) handle(ctx context.Context, e *event.Event, attempt int, fx effects) error {
-	r := dice(s.seed, "handle", s.version, e.ID)
+	r := dice(s.seed, "handle", s.version, e.ID, string(e.Data))
 	run := &scriptRun{script: s, ctx: ctx, e: e, fx: fx, r: r, sum: r.Uint64()}
 	doomed := r.Float64() < s.fails
 	if run.peek = s.peeks; doomed {

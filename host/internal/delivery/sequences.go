@@ -39,6 +39,12 @@ func newSequences(stored []store.Sequence, o *Options, digest string, now time.T
 	return s
 }
 
+// remove takes a sequence out that is over.
+func (s *sequences) remove(q *sequence) {
+	s.waiting -= q.Waiting
+	delete(s.byKey, q.Key)
+}
+
 // next returns the sequence to be tried first, nil if none is.
 func (s *sequences) next() *sequence {
 	var first *sequence

@@ -25,7 +25,9 @@ type session struct {
 	position  event.Position // the checkpoint once the commit in flight is done
 	inFlight  *flight        // nil when nothing is being committed
 	committed int            // batches
-	paused    bool
+	standing  standing
+	held      *store.Pause // a person's, nil if nobody paused the plugin
+	edited    edited
 	keepLease bool // the next session follows at once
 	limit     batchLimit
 }
@@ -55,6 +57,12 @@ func (s *session) load(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("look for documents: %w", err)
 	}
+	if s.held, err = state.Paused(ctx, s.o.Plugin); err != nil {
+		return fmt.Errorf("look for a pause: %w", err)
+	}
+	if s.edited, err = s.r.loadEdited(ctx); err != nil {
+		return err
+	}
 	s.cache = newCache(state, generation, s.o.CacheBytes)
 	s.cache.complete = len(collections) == 0
 	s.lanes = newLanes(s.o, s.r.module, s.cache)
@@ -83,8 +91,11 @@ func (s *session) release(ctx context.Context) {
 	}
 }
 
-// run handles batches and retries until ctx ends or something fails.
+// run handles batches, retries and requests until ctx ends or something fails.
 func (s *session) run(ctx, work context.Context) error {
+	if err := s.serve(ctx, work); err != nil || ctx.Err() != nil {
+		return err
+	}
 	if err := s.lanes.all[0].prepare(work); err != nil {
 		return err
 	}
@@ -94,7 +105,7 @@ func (s *session) run(ctx, work context.Context) error {
 	if err := s.leaveQuarantine(ctx, work); err != nil {
 		return err
 	}
-	if err := s.judgePause(work, true); err != nil {
+	if err := s.judgePause(work); err != nil {
 		return err
 	}
 	f := s.startFetch(ctx)
@@ -108,7 +119,13 @@ func (s *session) run(ctx, work context.Context) error {
 			f.stop()
 			f = s.startFetch(ctx)
 		}
-		if err := s.judgePause(work, false); err != nil {
+		if err := s.serve(ctx, work); err != nil {
+			return err
+		}
+		if ctx.Err() != nil {
+			break
+		}
+		if err := s.judgePause(work); err != nil {
 			return err
 		}
 	}
@@ -120,7 +137,7 @@ func (s *session) run(ctx, work context.Context) error {
 // fetched after it is not what comes next.
 func (s *session) step(ctx, work context.Context, f *fetch) (cut bool, err error) {
 	batches := f.batches
-	if s.paused {
+	if s.standing != moving {
 		batches = nil
 	}
 	var retry <-chan time.Time
@@ -133,6 +150,8 @@ func (s *session) step(ctx, work context.Context, f *fetch) (cut bool, err error
 	select {
 	case <-ctx.Done():
 		return false, nil
+	case <-s.r.asked:
+		return false, nil // see serve
 	case err := <-s.flightDone():
 		return false, s.landed(err)
 	case err := <-f.failed:
@@ -154,24 +173,44 @@ func (s *session) publish() {
 	s.o.Metrics.observeState(s.o.Plugin, s.position, retrying, parked, s.seqs.waiting)
 }
 
-// judgePause stops or starts the intake as sequences fill up or drain. Invariant 9: the store says why.
-func (s *session) judgePause(ctx context.Context, first bool) error {
-	full := s.seqs.waiting >= s.o.MaxParked
-	if full == s.paused && !first {
+// standing is why a session takes no events in, as far as it has told everybody.
+type standing int
+
+const (
+	unsaid   standing = iota
+	moving            // it takes them
+	full              // too many events wait
+	byPerson          // somebody paused the plugin; nothing is retried either
+)
+
+// judgePause stops or starts the intake as sequences fill up or drain and people ask for it. Invariant 9:
+// the store says why.
+func (s *session) judgePause(ctx context.Context) error {
+	now, reason := moving, ""
+	switch {
+	case s.held != nil:
+		now, reason = byPerson, pausedBy(s.held)+"; let it go on with: eshost resume "+s.o.Plugin
+	case s.seqs.waiting >= s.o.MaxParked:
+		now, reason = full, s.seqs.fullReason(s.o.MaxParked)
+	}
+	if now == s.standing {
 		return nil
 	}
 	if err := s.settle(); err != nil {
 		return err
 	}
-	s.paused = full
-	if full {
-		reason := s.seqs.fullReason(s.o.MaxParked)
-		s.r.setState(Paused, reason)
+	s.standing = now
+	switch now {
+	case moving:
+		s.r.setState(Running, "")
+		return s.explain(ctx, store.Running, "")
+	case full:
 		s.o.Logger.Error("paused", "reason", reason)
-		return s.explain(ctx, store.Paused, reason)
+	default:
+		s.o.Logger.Warn("paused", "reason", reason)
 	}
-	s.r.setState(Running, "")
-	return s.explain(ctx, store.Running, "")
+	s.r.setState(Paused, reason)
+	return s.explain(ctx, store.Paused, reason)
 }
 
 func (s *session) explain(ctx context.Context, state store.ConditionState, reason string) error {
