@@ -3,10 +3,12 @@ package test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"eshost/abi/abitest"
 	"eshost/host/event"
@@ -49,30 +51,38 @@ func compareModules(t *testing.T, committed, built string) {
 	if recorded, err := os.ReadFile(committed + ".toolchain"); err == nil {
 		if compiler := read(t, built+".toolchain"); !bytes.Equal(compiler, recorded) {
 			t.Logf("%s was built by %s, here is %s: comparing what the modules do", committed, recorded, compiler)
-			compareDocuments(t, built, balancesOf(t, is), balancesOf(t, was))
+			example := filepath.Base(filepath.Dir(filepath.Dir(committed)))
+			compareDocuments(t, built, madeOf(t, example, is), madeOf(t, example, was))
 			return
 		}
 	}
 	t.Errorf("%s is not what its source makes (%d bytes, built anew %d): run plugins/examples/build.sh and commit the module", committed, len(was), len(is))
 }
 
-// balancesOf is what a balances module makes of the example's test data.
-func balancesOf(t *testing.T, wasm []byte) map[string]string {
+// madeOf is what a module makes of its example's test data: documents, emitted events, and what failed.
+func madeOf(t *testing.T, example string, wasm []byte) map[string]string {
 	t.Helper()
 	m := abitest.Load(t, wasm)
-	for i, l := range lines[struct {
+	made := map[string]string{}
+	for i, l := range exampleLines[struct {
 		Stream, Type string
+		Time         time.Time
 		Data         json.RawMessage
-	}](t, "events.ndjson") {
-		e := event.Event{Position: event.Position(i + 1), Version: 1, ID: "test", Stream: l.Stream, Type: l.Type, Data: l.Data,
+	}](t, example, "events.ndjson") {
+		e := event.Event{Position: event.Position(i + 1), Version: 1, ID: "test", Stream: l.Stream, Type: l.Type, Time: l.Time, Data: l.Data,
 			Metadata: []byte("{}"), ContentType: "application/json"}
 		if err := m.Deliver(&e, 1); err != nil {
-			t.Fatalf("%s of %s: %v", e.Type, e.Stream, err)
+			made[fmt.Sprintf("event %d", i+1)] = err.Error()
 		}
 	}
-	made := map[string]string{}
 	for key, document := range m.Documents {
 		made[key.Collection+"/"+key.Key] = document
+	}
+	for i, e := range m.Emitted {
+		made[fmt.Sprintf("emitted %d", i)] = emittedLine(e.Stream, e.Type, e.Data, e.Metadata)
+	}
+	if len(m.Documents) == 0 {
+		t.Errorf("the module of %s made nothing", example)
 	}
 	return made
 }

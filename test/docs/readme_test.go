@@ -20,22 +20,37 @@ import (
 	"eshost/test/pgtest"
 )
 
-// TestReadmeCommands runs the README from top to bottom as one person would in one terminal, on a fresh copy of
+// TestReadmeCommands runs each README from top to bottom as one person would in one terminal, on a fresh copy of
 // the repository, and compares what is printed with what is shown.
 func TestReadmeCommands(t *testing.T) {
 	t.Parallel()
+	for _, name := range []string{
+		"README.md",
+		"plugins/examples/orders/README.md",
+		"plugins/examples/signups/README.md",
+		"plugins/examples/fulfilment/README.md",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			runReadme(t, name)
+		})
+	}
+}
+
+func runReadme(t *testing.T, name string) {
+	t.Helper()
 	folder := clone(t)
-	script, commands := transcript(t, folder)
-	printed := runScript(t, folder, script)
+	script, commands := transcript(t, name, folder)
+	printed := runScript(t, name, folder, script)
 
 	for i, c := range commands {
 		_, rest, began := strings.Cut(printed, mark(i, "begins")+"\n")
 		output, rest, ended := strings.Cut(rest, mark(i, "ends with "))
 		if !began || !ended {
-			t.Fatalf("README.md:%d: $ %s\ndid not end; everything printed:\n%s", c.line, c.text, printed)
+			t.Fatalf("%s:%d: $ %s\ndid not end; everything printed:\n%s", name, c.line, c.text, printed)
 		}
 		if status, _, _ := strings.Cut(rest, "\n"); status != "0" {
-			t.Errorf("README.md:%d: $ %s\nended with %s:\n%s", c.line, c.text, status, output)
+			t.Errorf("%s:%d: $ %s\nended with %s:\n%s", name, c.line, c.text, status, output)
 			continue
 		}
 		got := strings.Split(strings.TrimSuffix(output, "\n"), "\n")
@@ -43,7 +58,7 @@ func TestReadmeCommands(t *testing.T) {
 			got = nil
 		}
 		if !matches(normal(got, folder), normal(c.shown, "")) {
-			t.Errorf("README.md:%d: $ %s\nprinted\n%s\nshown is\n%s", c.line, c.text, output, strings.Join(c.shown, "\n"))
+			t.Errorf("%s:%d: $ %s\nprinted\n%s\nshown is\n%s", name, c.line, c.text, output, strings.Join(c.shown, "\n"))
 		}
 	}
 }
@@ -82,33 +97,33 @@ func clone(t *testing.T) string {
 
 func mark(i int, what string) string { return fmt.Sprintf("@@ command %d %s", i, what) }
 
-// transcript turns the README's commands and files into a script that marks where each command begins and ends.
-func transcript(t *testing.T, folder string) (script string, commands []command) {
+// transcript turns a README's commands and files into a script that marks where each command begins and ends.
+func transcript(t *testing.T, name, folder string) (script string, commands []command) {
 	t.Helper()
 	var s strings.Builder
 	s.WriteString("exec 2>&1\ntrap 'kill $(jobs -p) 2>/dev/null; wait' EXIT\n")
-	for _, b := range blocks(t, "README.md") {
+	for _, b := range blocks(t, name) {
 		action, object, _ := strings.Cut(b.note, ": ")
-		path := filepath.Join(folder, object)
+		file := filepath.Join(folder, object)
 		switch {
 		case action == "file":
-			fmt.Fprintf(&s, "cat >'%s' <<'END OF FILE'\n%sEND OF FILE\n", path, b.text)
+			fmt.Fprintf(&s, "cat >'%s' <<'END OF FILE'\n%sEND OF FILE\n", file, b.text)
 		case action == "append":
-			fmt.Fprintf(&s, "cat >>'%s' <<'END OF FILE'\n%sEND OF FILE\n", path, b.text)
+			fmt.Fprintf(&s, "cat >>'%s' <<'END OF FILE'\n%sEND OF FILE\n", file, b.text)
 		case action == "not run":
 		case b.note != "":
-			t.Fatalf("README.md:%d: what is %q?", b.line, b.note)
+			t.Fatalf("%s:%d: what is %q?", name, b.line, b.note)
 		case b.language == "console":
 			for _, c := range b.commands() {
 				fmt.Fprintf(&s, "echo '%s'\n%s\necho '%s'$?\n", mark(len(commands), "begins"), inScript(c.text), mark(len(commands), "ends with "))
 				commands = append(commands, c)
 			}
 		case slices.Contains([]string{"sh", "bash", "shell", ""}, b.language):
-			t.Fatalf("README.md:%d: a command that nobody runs: make it a console block", b.line)
+			t.Fatalf("%s:%d: a command that nobody runs: make it a console block", name, b.line)
 		}
 	}
 	if len(commands) == 0 {
-		t.Fatal("README.md shows no commands")
+		t.Fatalf("%s shows no commands", name)
 	}
 	return s.String(), commands
 }
@@ -124,7 +139,7 @@ func inScript(text string) string {
 	return fmt.Sprintf(": >.printed\n%s >>.printed 2>&1 &\nuntil grep -q ready .printed || ! kill -0 $!; do sleep 0.05; done; cat .printed", foreground)
 }
 
-func runScript(t *testing.T, folder, script string) string {
+func runScript(t *testing.T, name, folder, script string) string {
 	t.Helper()
 	cache, err := exec.Command("go", "env", "GOCACHE").Output()
 	if err != nil {
@@ -141,7 +156,7 @@ func runScript(t *testing.T, folder, script string) string {
 	cmd.WaitDelay = 10 * time.Second
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		t.Fatalf("run README.md: %v\n%s", err, out)
+		t.Fatalf("run %s: %v\n%s", name, err, out)
 	}
 	return string(out)
 }
