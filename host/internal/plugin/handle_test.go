@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -184,38 +183,6 @@ func TestWaitingForTheDatabaseIsFree(t *testing.T) {
 	if err := in.Handle(t.Context(), newEvent(""), 1, fx); err != nil || reads != 20 {
 		t.Errorf("after %d reads: %v", reads, err)
 	}
-}
-
-// TestTheCollectorIsNotKeptWaiting is why modules are metered: compiled code cannot be interrupted, and without the
-// refuelling a collection would wait until the guest's own end.
-func TestTheCollectorIsNotKeptWaiting(t *testing.T) {
-	in := start(t, "behave", plugin.EngineOptions{}, plugin.Spec{Limits: plugin.Limits{Time: 10 * time.Second}})
-	alone, _ := collect()
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- in.Handle(ctx, newEvent("l"), 1, newMemory()) }()
-	average, longest := collect()
-	select {
-	case err := <-ended:
-		t.Errorf("the guest ended first: %v", err)
-	default:
-	}
-	cancel()
-	<-ended
-	t.Logf("a collection took %v alone, and beside a spinning guest %v on average, %v at most; its slice is %d", alone, average, longest, in.Slice())
-}
-
-// collect collects garbage a few times.
-func collect() (average, longest time.Duration) {
-	const times = 20
-	var sum time.Duration
-	for range times {
-		began := time.Now()
-		runtime.GC()
-		took := time.Since(began)
-		longest, sum = max(longest, took), sum+took
-	}
-	return sum / times, longest
 }
 
 func TestFuelIsDeterministic(t *testing.T) {
