@@ -39,9 +39,13 @@ func (c *Config) Plugin(name string) *Plugin {
 type Host struct {
 	// Name tells hosts on one store apart for people. Defaults to the machine's name.
 	Name string
-	// Listen is the loopback address that the HTTP listener binds; empty means that there is none,
-	// which the file says as "off" or "". Defaults to 127.0.0.1:7070.
+	// Listen is the address that the HTTP listener binds; empty means that there is none, which the file
+	// says as "off" or "". One that other machines reach needs a token. Defaults to 127.0.0.1:7070.
 	Listen string
+	// Tokens let clients of the listener in: where there are any, everybody needs one. Defaults to none.
+	Tokens []Token
+	// TLSCert and TLSKey are PEM files; the listener speaks TLS if they are set. Default to none.
+	TLSCert, TLSKey string
 	// ShutdownTimeout bounds how long a stopping host finishes and commits what is in flight.
 	// Defaults to 10s.
 	ShutdownTimeout time.Duration

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -17,7 +18,7 @@ import (
 	"time"
 )
 
-var testEnv = map[string]string{"DB_PASSWORD": "hunter2", "ADDRESS": "192.0.2.7:80", "CURRENCY": "EUR"}
+var testEnv = map[string]string{"DB_PASSWORD": "hunter2", "ADDRESS": "192.0.2.7:80", "CURRENCY": "EUR", "TOKEN": "hunter2-hunter2-hunter2"}
 
 func testGetenv(name string) string { return testEnv[name] }
 
@@ -100,6 +101,15 @@ shutdown_timeout = "1m"
 cache_dir = "cache"
 log = "json"
 log_level = "debug"
+tls_cert = "cert.pem"
+tls_key = "/etc/ssl/key.pem"
+[[host.tokens]]
+name = "ops"
+token = "${TOKEN}"
+scopes = ["admin", "read", "admin"]
+[[host.tokens]]
+name = "app"
+token = "0123456789abcdefghij"
 [store]
 url = "postgres://app:${DB_PASSWORD}@db/app"
 poll_max = "20ms"
@@ -228,14 +238,14 @@ func TestSample(t *testing.T) {
 		t.Fatal(err)
 	}
 	// An unknown key's message lists the known ones.
-	_, err = Parse(FileName, []byte("[host]\n0000000000=1\n[store]\n0000000000=1\n[plugins.a]\n0000000000=1\nretry={0000000000=1}\nlimits={0000000000=1}"), testGetenv)
+	_, err = Parse(FileName, []byte("[host]\n0000000000=1\n[[host.tokens]]\n0000000000=1\n[store]\n0000000000=1\n[plugins.a]\n0000000000=1\nretry={0000000000=1}\nlimits={0000000000=1}"), testGetenv)
 	lists := regexp.MustCompile(`known here: (.*)`).FindAllStringSubmatch(err.Error(), -1)
-	if len(lists) != 5 {
+	if len(lists) != 6 {
 		t.Fatalf("got %v", err)
 	}
 	for _, list := range lists {
 		for _, key := range strings.Split(list[1], ", ") {
-			table := regexp.MustCompile(`(?m)^#? ?\[plugins\.[a-z]+\.` + key + `\]`)
+			table := regexp.MustCompile(`(?m)^#? ?(\[plugins\.[a-z]+\.` + key + `\]|\[\[host\.` + key + `\]\])`)
 			value := regexp.MustCompile(`(?m)^#? ?` + key + ` += `)
 			if !table.Match(sample) && !value.Match(sample) {
 				t.Errorf("the sample does not name %s", key)

@@ -85,7 +85,7 @@ func decode(file string, data []byte, getenv func(string) string) (*Config, []Mi
 	if abs, err := filepath.Abs(folder); err == nil {
 		folder = abs
 	}
-	doc := &document{file: file, getenv: getenv}
+	doc := &document{file: file, text: string(data), getenv: getenv}
 	root := &table{doc: doc}
 	meta, err := toml.Decode(string(data), &root.values)
 	if err != nil {
@@ -118,7 +118,7 @@ func readHost(root *table, folder string, h *Host) {
 		return
 	}
 	h.Name = read(t, "name", h.Name, text("a name of 1 to 255 bytes", func(s string) bool { return s != "" && len(s) <= 255 }))
-	h.Listen = read(t, "listen", h.Listen, orOff(loopback()))
+	readListener(t, folder, h)
 	h.ShutdownTimeout = read(t, "shutdown_timeout", h.ShutdownTimeout, duration(100*time.Millisecond, time.Hour, "10s"))
 	h.CacheDir = read(t, "cache_dir", h.CacheDir, orOff(path(folder, `the path of a folder, or "off"`)))
 	h.LogFormat = read(t, "log", h.LogFormat, oneOf(LogText, LogJSON))

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
-	"net/netip"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -185,25 +184,6 @@ func orOff(r rule[string]) rule[string] {
 			return "", nil
 		}
 		return r.parse(v)
-	}}
-}
-
-// loopback is an address that only this machine can reach.
-func loopback() rule[string] {
-	want := `a loopback address such as "127.0.0.1:7070", or "off"`
-	return rule[string]{want, func(v any) (string, error) {
-		s, _ := v.(string)
-		if port, ok := strings.CutPrefix(s, "localhost:"); ok {
-			s = "127.0.0.1:" + port
-		}
-		at, err := netip.ParseAddrPort(s)
-		if err != nil {
-			return "", errUnfit
-		}
-		if !at.Addr().IsLoopback() {
-			return "", fmt.Errorf("must be %s: the listener has no authentication yet, so that address would open it to others", want)
-		}
-		return s, nil
 	}}
 }
 

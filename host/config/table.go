@@ -12,6 +12,7 @@ import (
 // document is a parsed file that knows on which line each of its keys is.
 type document struct {
 	file     string
+	text     string
 	meta     toml.MetaData
 	getenv   func(string) string
 	mistakes []Mistake
@@ -23,6 +24,8 @@ type table struct {
 	key    toml.Key
 	values map[string]toml.Primitive
 	known  []string
+	// lines has the lines of an array's table, which the library does not tell apart from the others'.
+	lines map[string]int
 }
 
 func (d *document) mistake(line int, key toml.Key, format string, args ...any) {
@@ -101,13 +104,20 @@ func (t *table) order() []string {
 }
 
 func (t *table) path(name string) toml.Key {
+	if name == "" {
+		return t.key
+	}
 	return append(slices.Clip(slices.Clone(t.key)), name)
 }
 
 // mistake reports what is wrong with one key of the table.
 func (t *table) mistake(name, format string, args ...any) {
 	key := t.path(name)
-	t.doc.mistake(t.doc.line(key, t.values[name]), key, format, args...)
+	line, ok := t.lines[name]
+	if !ok {
+		line = t.doc.line(key, t.values[name])
+	}
+	t.doc.mistake(line, key, format, args...)
 }
 
 // table returns a subtable, empty if the file has none, and false if the key is something else.
@@ -156,8 +166,8 @@ func read[T any](t *table, name string, fallback T, r rule[T]) T {
 // close reports the keys that nobody asked for.
 func (t *table) close() {
 	for _, name := range t.order() {
-		if slices.Contains(t.known, name) {
-			continue
+		if _, here := t.values[name]; !here || slices.Contains(t.known, name) {
+			continue // not here: of another table of the same array
 		}
 		if near := Nearest(name, t.known); near != "" {
 			t.mistake(name, "unknown key, did you mean %q?", near)
