@@ -262,7 +262,7 @@ func (m *model) compare(c *applied, want *changes) {
 	diff("dequeued events", byPosition(c.Dequeue), byPosition(want.dequeue))
 	for i := range c.Sequences {
 		q := c.Sequences[i]
-		if w, ok := want.sequences[q.Key]; ok && q.State != "" {
+		if w, ok := want.sequences[q.Key]; ok && q.State != "" && m.sequences[q.Key] != nil {
 			m.checkTimes(c, &q, w.Kind != "")
 			m.sequences[q.Key].NextAttempt, m.sequences[q.Key].Since = q.NextAttempt, q.Since
 			w.NextAttempt, w.Since = q.NextAttempt, q.Since

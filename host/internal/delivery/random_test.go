@@ -248,7 +248,7 @@ func (sc *scenario) settle() {
 
 // meddle has people ask for things, some of them for what is not so any more when it is their turn.
 func (sc *scenario) meddle() {
-	for sc.r.Float64() < sc.nosy*0.7 {
+	for sc.r.Float64() < sc.nosy*0.85 {
 		req := store.Request{Action: pick(sc.r, store.AskRetry, store.AskSkip, store.AskSkip, store.AskEdit, store.AskEdit, store.AskPause, store.AskResume, store.AskResume), Who: "ada", Why: "because"}
 		sc.store.mu.Lock()
 		for _, key := range slices.Sorted(maps.Keys(sc.store.sequences)) {
@@ -262,6 +262,8 @@ func (sc *scenario) meddle() {
 			req.Key, req.Position = "", 0
 		case req.Action == store.AskRetry && sc.r.IntN(4) == 0:
 			req.Key, req.Position = "", 0
+		case req.Position == 0 && sc.r.IntN(5) > 0:
+			continue
 		case req.Position == 0 || sc.r.IntN(10) == 0:
 			req.Position++
 		}

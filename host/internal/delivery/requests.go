@@ -181,7 +181,7 @@ func (s *session) accept(q *sequence, again store.Sequence) {
 func (s *session) when() string {
 	switch {
 	case s.held != nil:
-		return "once the plugin is resumed, which is " + pausedBy(s.held)
+		return "once the plugin is resumed; it is " + pausedBy(s.held)
 	case s.r.quarantine.tries > 0:
 		return "once its module works again: the plugin is quarantined"
 	}

@@ -217,7 +217,7 @@ func TestPause(t *testing.T) {
 		}
 		check(r)
 		wantAnswer(t, w.ask(r, store.Request{Action: store.AskPause}), store.Done, "it was paused by ada: because already")
-		wantAnswer(t, w.ask(r, store.Request{Action: store.AskRetry}), store.Done, "once the plugin is resumed, which is paused by ada")
+		wantAnswer(t, w.ask(r, store.Request{Action: store.AskRetry}), store.Done, "once the plugin is resumed; it is paused by ada")
 		check(r)
 		stop()
 		r, _ = w.start(otherModule{noting}, Options{HostID: "another"})
