@@ -56,6 +56,8 @@ type Host struct {
 	tail     *tail.Tail
 	appender *appender.Appender
 	start    func(p *hosted) // while Run runs
+	group    *errgroup.Group // of Run
+	sweep    chan struct{}   // makes watchGenerations look at once
 	reloads  chan chan<- []ReloadOutcome
 
 	mu          sync.Mutex
@@ -105,6 +107,7 @@ func open(ctx context.Context, conf *config.Config, s store.Store, o Options) (*
 		registry: prometheus.NewRegistry(),
 		reloads:  make(chan chan<- []ReloadOutcome),
 		refused:  make(map[string]string),
+		sweep:    make(chan struct{}, 1),
 	}
 	h.deliveryMetrics = delivery.NewMetrics(h.registry)
 	h.appender = appender.New(s, appender.Options{
@@ -162,11 +165,13 @@ func (h *Host) runParts(ctx context.Context, floor event.Position, listener net.
 	g.Go(func() error { return h.appender.Run(ctx) })
 	g.Go(func() error { h.watchLeases(ctx); return nil })
 	g.Go(func() error { h.ages.run(ctx, h.tail); return nil })
+	h.group = g
 	for _, p := range h.list() {
 		p.launch(ctx, g, h, true)
 	}
 	h.start = func(p *hosted) { p.launch(ctx, g, h, false) }
 	g.Go(func() error { newReloader(h).run(ctx); return nil })
+	g.Go(func() error { h.watchGenerations(ctx); return nil })
 	address := ""
 	if listener != nil {
 		address = listener.Addr().String()

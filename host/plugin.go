@@ -25,10 +25,20 @@ type hosted struct {
 	conf  config.Plugin
 	stamp os.FileInfo // of the module's file when it was last read; watchModules owns it
 
-	cancel context.CancelCauseFunc // ends run
+	ctx    context.Context         // of run
+	cancel context.CancelCauseFunc // ends it
 	done   chan struct{}           // closed when run has returned
 
-	mu      sync.Mutex
+	// Of run, and of what it calls.
+	gen       store.Generation // the live one
+	heldUntil event.Position
+
+	mu         sync.Mutex
+	declared   string                      // digest of the module in the file
+	build      *build                      // beside the live generation, nil if there is none
+	hold       string                      // why that one is not live although it has caught up
+	interludes []func(ctx context.Context) // to be done between two runners
+
 	module  *plugin.Module // that handles events
 	next    *plugin.Module // that takes its place as soon as its runner has ended
 	replace context.CancelCauseFunc
@@ -49,7 +59,7 @@ func loadPlugin(ctx context.Context, engine *plugin.Engine, conf config.Plugin) 
 	if err != nil {
 		return nil, err
 	}
-	return &hosted{conf: conf, module: m, stamp: info, reason: "starting"}, nil
+	return &hosted{conf: conf, module: m, declared: m.Digest(), stamp: info, reason: "starting"}, nil
 }
 
 // compileModule checks and compiles a plugin's module: the bytes whose digest is compared with the one that is
@@ -75,6 +85,7 @@ func compileModule(ctx context.Context, engine *plugin.Engine, conf config.Plugi
 // launch runs the plugin in a goroutine of the group's. One that cannot run ends the host if that was its start.
 func (p *hosted) launch(ctx context.Context, g *errgroup.Group, h *Host, atStart bool) {
 	ctx, p.cancel = context.WithCancelCause(ctx)
+	p.ctx = ctx
 	p.done = make(chan struct{})
 	g.Go(func() error {
 		defer close(p.done)
@@ -94,18 +105,39 @@ func (p *hosted) launch(ctx context.Context, g *errgroup.Group, h *Host, atStart
 // run delivers until ctx ends, with one runner after another as the module is replaced.
 func (p *hosted) run(ctx context.Context, h *Host) error {
 	gen, err := p.place(ctx, h)
+	if err == nil {
+		err = p.settleModule(ctx, h, gen)
+	}
 	if err != nil {
 		return err
 	}
-	order, err := delivery.ParseOrder(string(p.conf.OrderBy))
+	_, err = delivery.ParseOrder(string(p.conf.OrderBy))
 	if err != nil {
 		return &Error{Subject: pluginSubject(p.conf.Name), Err: err}
 	}
 	reader := h.tail.NewReader(event.Filter{Types: p.conf.Events})
 	defer reader.Close()
-	o := delivery.Options{
+	for ctx.Err() == nil {
+		m, run, err := p.begin(ctx)
+		if err != nil {
+			return err
+		}
+		o := p.options(h, p.gen.ID)
+		o.HeldUntil = p.heldUntil
+		r := delivery.NewRunner(toldState{h.store, p.conf.Name, &h.changes}, reader, module{m, p.conf.Limits.Memory}, o)
+		p.setRunner(r)
+		r.Run(run)
+		p.interlude(ctx)
+	}
+	return nil
+}
+
+// options are how the plugin's events are delivered to one of its generations.
+func (p *hosted) options(h *Host, generation int64) delivery.Options {
+	order, _ := delivery.ParseOrder(string(p.conf.OrderBy)) // run has looked
+	return delivery.Options{
 		Plugin:       p.conf.Name,
-		Generation:   gen.ID,
+		Generation:   generation,
 		HostID:       h.self.ID,
 		Order:        order,
 		Lanes:        p.conf.Lanes,
@@ -121,15 +153,48 @@ func (p *hosted) run(ctx context.Context, h *Host) error {
 		Metrics:      h.deliveryMetrics,
 		Committed:    h.o.Committed,
 	}
-	for ctx.Err() == nil {
-		m, run, err := p.begin(ctx)
-		if err != nil {
-			return err
-		}
-		r := delivery.NewRunner(toldState{h.store, p.conf.Name, &h.changes}, reader, module{m, p.conf.Limits.Memory}, o)
-		p.setRunner(r)
-		r.Run(run)
+}
+
+// settleModule finds out which generation is delivered to, and which module stands in for the declared one.
+func (p *hosted) settleModule(ctx context.Context, h *Host, gen store.Generation) error {
+	p.gen = gen
+	all, err := h.store.Generations(ctx, p.conf.Name)
+	if err != nil {
+		return fmt.Errorf("read the generations of plugin %q: %w", p.conf.Name, err)
 	}
+	digest := ""
+	for _, g := range all {
+		if g.ID == gen.ID {
+			p.heldUntil, digest = g.HeldUntil, g.Digest
+		}
+	}
+	in, err := h.store.FindStandIn(ctx, p.conf.Name)
+	if err != nil {
+		return fmt.Errorf("read what stands in for the module of plugin %q: %w", p.conf.Name, err)
+	}
+	declared := p.declaredDigest()
+	if in.Digest != "" && in.InsteadOf == declared {
+		return p.standIn(ctx, h, in.Digest)
+	}
+	if p.conf.OnChange == config.OnChangeRebuild && digest != "" && digest != declared {
+		return p.changedAtStart(ctx, h, digest)
+	}
+	return nil
+}
+
+// standIn has a stored module run in the place of the declared one.
+func (p *hosted) standIn(ctx context.Context, h *Host, digest string) error {
+	wasm, err := h.store.Module(ctx, digest)
+	if err != nil {
+		return fmt.Errorf("read the module of plugin %q: %w", p.conf.Name, err)
+	}
+	m, err := compileModule(ctx, h.engine, p.conf, wasm)
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.next = m
 	return nil
 }
 

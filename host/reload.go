@@ -22,12 +22,13 @@ type ReloadOutcome struct {
 
 // What a reload comes to.
 const (
-	ReloadUnchanged = "unchanged"
-	ReloadReplaced  = "replaced" // by a new module
-	ReloadChanged   = "changed"  // by its section of hosts.toml
-	ReloadAdded     = "added"
-	ReloadRemoved   = "removed"
-	ReloadRefused   = "refused" // what was before goes on
+	ReloadUnchanged  = "unchanged"
+	ReloadReplaced   = "replaced"   // by a new module
+	ReloadRebuilding = "rebuilding" // a new module builds the read model anew, beside the live one
+	ReloadChanged    = "changed"    // by its section of hosts.toml
+	ReloadAdded      = "added"
+	ReloadRemoved    = "removed"
+	ReloadRefused    = "refused" // what was before goes on
 )
 
 const (

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"eshost/host/config"
 	"eshost/host/internal/admin"
 	"eshost/host/internal/delivery"
 	"eshost/host/internal/plugin"
@@ -21,7 +22,7 @@ func (p *hosted) tryModule(ctx context.Context, h *Host) ReloadOutcome {
 	}
 	p.stamp = info
 	digest := digestOf(wasm)
-	if digest == p.digest() {
+	if digest == p.declaredDigest() {
 		p.setRefused(nil)
 		return ReloadOutcome{Plugin: p.conf.Name, Result: ReloadUnchanged, Digest: digest} // written anew, or put back
 	}
@@ -36,6 +37,10 @@ func (p *hosted) tryModule(ctx context.Context, h *Host) ReloadOutcome {
 	}
 	if err != nil {
 		return p.refuse(ctx, h, digest, err)
+	}
+	p.declare(digest)
+	if p.conf.OnChange == config.OnChangeRebuild {
+		return p.rebuildWith(ctx, h, m, wasm)
 	}
 	h.log.Info("a new module takes over", "plugin", p.conf.Name, "module", p.conf.Module, "digest", digest, "before", p.digest())
 	o := ReloadOutcome{Plugin: p.conf.Name, Result: ReloadReplaced, Digest: digest}
@@ -121,6 +126,19 @@ func (p *hosted) digest() string {
 		return p.next.Digest()
 	}
 	return p.module.Digest()
+}
+
+// declaredDigest is that of the module in the file, as it was last read and found good.
+func (p *hosted) declaredDigest() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.declared
+}
+
+func (p *hosted) declare(digest string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.declared = digest
 }
 
 // stop ends the plugin's runner at a batch's end and waits for that.

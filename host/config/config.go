@@ -94,9 +94,23 @@ type Plugin struct {
 	Batch  int
 	Retry  Retry
 	Limits Limits
+	// OnChange says what a new module does: OnChangeContinue or OnChangeRebuild. Defaults to OnChangeContinue.
+	OnChange OnChange
+	// KeepOld is how long a generation is kept that a rebuild has replaced. Defaults to 168h.
+	KeepOld time.Duration
 	// Config is what the module reads with config_get: numbers and booleans as text. Defaults to nothing.
 	Config map[string]string
 }
+
+// OnChange says what happens to a plugin's read model when its module changes.
+type OnChange string
+
+const (
+	// OnChangeContinue has the new module go on where the one before stopped.
+	OnChangeContinue OnChange = "continue"
+	// OnChangeRebuild has the new module build the read model from the first event beside the live one.
+	OnChangeRebuild OnChange = "rebuild"
+)
 
 // Retry is [plugins.NAME.retry]: what happens to an event whose handler fails.
 type Retry struct {
@@ -191,6 +205,9 @@ func pluginDefaults(name string) Plugin {
 		Allow:   []string{abi.GrantState, abi.GrantLog},
 		Lanes:   min(runtime.GOMAXPROCS(0), maxLanes),
 		Batch:   DefaultBatch,
+
+		OnChange: OnChangeContinue,
+		KeepOld:  7 * 24 * time.Hour,
 		Retry: Retry{
 			Attempts:  5,
 			First:     100 * time.Millisecond,

@@ -175,6 +175,8 @@ func readPlugin(parent, t *table, name, folder string) Plugin {
 	p.Allow = read(t, "allow", p.Allow, grants())
 	p.Lanes = read(t, "lanes", p.Lanes, whole(1, maxLanes))
 	p.Batch = read(t, "batch", p.Batch, whole(1, maxBatch))
+	p.OnChange = OnChange(read(t, "on_change", string(p.OnChange), oneOf(string(OnChangeContinue), string(OnChangeRebuild))))
+	p.KeepOld = read(t, "keep_old", p.KeepOld, duration(0, 10*365*24*time.Hour, "168h"))
 	readRetry(t, &p.Retry)
 	readLimits(t, &p.Limits)
 	readPluginConfig(t, p.Config)
