@@ -1,0 +1,22 @@
+;; Writes its envelope into document c/k, as a JSON string with two letters, a to p, for each byte.
+(module
+  (import "eshost_v1" "state_set" (func $state_set (param i32 i32 i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 24)
+  (data (i32.const 0) "ck")
+  (func (export "eshost_abi_v1"))
+  (func (export "eshost_inbox") (param i32) (result i32) (i32.const 1048576))
+  (func (export "handle") (param $len i32) (result i32)
+    (local $in i32) (local $out i32) (local $byte i32)
+    (local.set $in (i32.const 1048576))
+    (local.set $out (i32.const 1025))
+    (i32.store8 (i32.const 1024) (i32.const 34))
+    (loop $more
+      (local.set $byte (i32.load8_u (local.get $in)))
+      (i32.store8 (local.get $out) (i32.add (i32.const 97) (i32.shr_u (local.get $byte) (i32.const 4))))
+      (i32.store8 offset=1 (local.get $out) (i32.add (i32.const 97) (i32.and (local.get $byte) (i32.const 15))))
+      (local.set $out (i32.add (local.get $out) (i32.const 2)))
+      (local.set $in (i32.add (local.get $in) (i32.const 1)))
+      (br_if $more (i32.lt_u (local.get $in) (i32.add (i32.const 1048576) (local.get $len)))))
+    (i32.store8 (local.get $out) (i32.const 34))
+    (call $state_set (i32.const 0) (i32.const 1) (i32.const 1) (i32.const 1) (i32.const 1024)
+      (i32.sub (local.get $out) (i32.const 1023)))))
