@@ -59,6 +59,7 @@ type Host struct {
 	group    *errgroup.Group // of Run
 	sweep    chan struct{}   // makes watchGenerations look at once
 	reloads  chan chan<- []ReloadOutcome
+	asked    chan struct{} // makes watchRequests look at once
 
 	mu          sync.Mutex
 	plugins     []*hosted
@@ -106,6 +107,7 @@ func open(ctx context.Context, conf *config.Config, s store.Store, o Options) (*
 		tail:     tail.New(s, tail.Options{MaxPoll: conf.Store.PollMax, Logger: log}),
 		registry: prometheus.NewRegistry(),
 		reloads:  make(chan chan<- []ReloadOutcome),
+		asked:    make(chan struct{}, 1),
 		refused:  make(map[string]string),
 		sweep:    make(chan struct{}, 1),
 	}
@@ -164,6 +166,7 @@ func (h *Host) runParts(ctx context.Context, floor event.Position, listener net.
 	g.Go(func() error { return h.explainTail(h.tail.Run(ctx, floor)) })
 	g.Go(func() error { return h.appender.Run(ctx) })
 	g.Go(func() error { h.watchLeases(ctx); return nil })
+	g.Go(func() error { h.watchRequests(ctx); return nil })
 	g.Go(func() error { h.ages.run(ctx, h.tail); return nil })
 	h.group = g
 	for _, p := range h.list() {

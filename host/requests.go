@@ -89,3 +89,54 @@ func Await(ctx context.Context, s store.State, id int64) (store.Request, error) 
 		}
 	}
 }
+
+// Ask is the package's Ask on the host's own store. Its plugins' requests are looked at without delay.
+func (h *Host) Ask(ctx context.Context, r store.Request) (store.Request, error) {
+	r, err := Ask(ctx, h.store, r)
+	if err != nil {
+		return r, err
+	}
+	select {
+	case h.asked <- struct{}{}:
+	default:
+	}
+	return r, nil
+}
+
+// watchRequests forwards what people ask for to this host's plugins until ctx ends: one look for all of them.
+// A request is forwarded again and again until it is answered.
+func (h *Host) watchRequests(ctx context.Context) {
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		case <-h.asked:
+		}
+		pending, err := h.store.PendingRequests(ctx)
+		if err != nil {
+			continue // whoever needs the store says so
+		}
+		for _, r := range pending {
+			if p := h.find(r.Plugin); p != nil {
+				p.do(r)
+			}
+		}
+	}
+}
+
+// do hands a request to the plugin's runner. One that does not own the plugin leaves it to the owner.
+func (p *hosted) do(r store.Request) {
+	switch r.Action {
+	case store.AskRetry, store.AskSkip, store.AskEdit, store.AskPause, store.AskResume:
+	default:
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.runner != nil {
+		p.runner.Do(r)
+	}
+}
