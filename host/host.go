@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -70,6 +71,7 @@ type Host struct {
 	deliveryMetrics *delivery.Metrics
 	changes         admin.Changes
 	ages            ages
+	tls             *tls.Config // of the listener; nil without
 }
 
 // Open opens the store and loads every module; an error names each one that cannot be used. Close it.
@@ -222,25 +224,6 @@ func (h *Host) explainTail(err error) error {
 	}
 	return storeError("store "+h.store.Describe(), err,
 		"if a backup was restored, restore the read models with it or rebuild them; if the sequence was set back, set it above the highest position")
-}
-
-func (h *Host) listen() (net.Listener, error) {
-	if h.conf.Host.Listen == "" {
-		return nil, nil
-	}
-	l, err := net.Listen("tcp", h.conf.Host.Listen)
-	if err != nil {
-		return nil, &Error{Subject: "listener", Err: err,
-			hint: `another host may run here already; set host.listen to another port, or to "off"`}
-	}
-	return l, nil
-}
-
-func closeListener(l net.Listener) error {
-	if l == nil {
-		return nil
-	}
-	return l.Close()
 }
 
 // Append stores events through the host's queue and wakes its plugins. It may be called while Run runs.

@@ -4,14 +4,48 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"time"
 
+	"eshost/host/config"
 	"eshost/host/event"
 	"eshost/host/internal/admin"
 	"eshost/host/internal/appender"
 	"eshost/host/internal/delivery"
 	"eshost/host/store"
 )
+
+// listen opens the listener, nil if there is none. Its certificate is loaded first.
+func (h *Host) listen() (net.Listener, error) {
+	conf := h.conf.Host
+	if conf.Listen == "" {
+		return nil, nil
+	}
+	if !conf.Loopback() && len(conf.Tokens) == 0 {
+		return nil, &Error{Subject: "listener", Err: fmt.Errorf("other machines reach %s, and there is no token", conf.Listen),
+			hint: `add [[host.tokens]] to hosts.toml, or listen on a loopback address such as "127.0.0.1:7070"`}
+	}
+	var err error
+	if h.tls, err = listenerTLS(conf, h.log); err != nil {
+		return nil, err
+	}
+	l, err := net.Listen("tcp", conf.Listen)
+	if err != nil {
+		return nil, &Error{Subject: "listener", Err: err,
+			hint: `another host may run here already; set host.listen to another port, or to "off"`}
+	}
+	if !conf.Loopback() && h.tls == nil {
+		h.log.Warn("the listener has no TLS: whoever is on the way can read its tokens", "listen", conf.Listen)
+	}
+	return l, nil
+}
+
+func closeListener(l net.Listener) error {
+	if l == nil {
+		return nil
+	}
+	return l.Close()
+}
 
 // admin is what the listener serves.
 func (h *Host) admin() admin.Options {
@@ -20,9 +54,22 @@ func (h *Host) admin() admin.Options {
 		Store:    h.store,
 		Changes:  &h.changes,
 		Metrics:  h.registry,
+		Tokens:   tokens(h.conf.Host.Tokens),
+		Loopback: h.conf.Host.Loopback(),
+		TLS:      h.tls,
 		Logger:   h.log,
-		Loopback: true,
 	}
+}
+
+func tokens(declared []config.Token) []admin.Token {
+	list := make([]admin.Token, len(declared))
+	for i, t := range declared {
+		list[i] = admin.Token{Name: t.Name, SHA256: t.SHA256}
+		for _, scope := range t.Scopes {
+			list[i].Scopes = append(list[i].Scopes, admin.Scope(scope))
+		}
+	}
+	return list
 }
 
 // api gives the host the shape that the listener wants.

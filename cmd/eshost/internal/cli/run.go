@@ -48,6 +48,9 @@ func (a *app) run(ctx context.Context) error {
 			where := ""
 			if listen != "" {
 				where = ", http://" + listen
+				if conf.Host.TLSCert != "" {
+					where = ", https://" + listen
+				}
 			}
 			fmt.Fprintf(a.out, "eshost: ready, %s%s\n", plural(len(conf.Plugins), "plugin"), where)
 		},
