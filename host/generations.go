@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"eshost/abi"
 	"eshost/host/config"
 	"eshost/host/event"
 	"eshost/host/internal/delivery"
@@ -81,8 +80,6 @@ func (p *hosted) isBuilding() bool {
 	defer p.mu.Unlock()
 	return p.build != nil
 }
-
-func (p *hosted) emits() bool { return slices.Contains(p.conf.Allow, abi.GrantEmit) }
 
 // aboutGenerations carries out a request about a plugin's generations. It reports whether that is what it is.
 func (h *Host) aboutGenerations(ctx context.Context, p *hosted, r store.Request) bool {

@@ -138,7 +138,7 @@ func (p *hosted) interlude(ctx context.Context) {
 
 // notYet says why a new generation must not take over although it has caught up.
 func (p *hosted) notYet(live delivery.Status) string {
-	if live.Waiting == 0 || !p.emits() {
+	if live.Waiting == 0 || !p.conf.Emits() {
 		return ""
 	}
 	// What these events emit would be held back in the new generation and never be emitted by the old one.

@@ -30,7 +30,7 @@ var mayImport = []struct {
 	{"eshost/host/config", []string{"eshost/host/store/", "eshost/host/event", "eshost/abi"}},
 	{"eshost/host/bench/guests/go", []string{"eshost/sdk/go", "eshost/sdk/go/typed"}},
 	{"eshost/host/bench", []string{"eshost/host", "eshost/host/bank", "eshost/host/config", "eshost/host/event", "eshost/host/store", "eshost/host/internal/", "eshost/abi"}},
-	{"eshost/host", []string{"eshost/host/config", "eshost/host/internal/", "eshost/host/store", "eshost/host/store/", "eshost/host/event"}},
+	{"eshost/host", []string{"eshost/host/config", "eshost/host/internal/", "eshost/host/store", "eshost/host/store/", "eshost/host/event", "eshost/host/eventjson"}},
 	{"eshost/abi/abitest/cmd/abitest", []string{"eshost/abi/abitest", "eshost/host/event"}},
 	{"eshost/abi/abitest", []string{"eshost/abi", "eshost/host/event"}},
 	{"eshost/abi", []string{"eshost/host/event"}},

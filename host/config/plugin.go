@@ -2,7 +2,10 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"time"
+
+	"eshost/abi"
 )
 
 // NewPlugin is a plugin that declares nothing but its module: everything else has hosts.toml's defaults.
@@ -24,3 +27,6 @@ func ParseTime(text string) (time.Duration, error) {
 
 // handlingTime is what limits.time may be.
 func handlingTime() rule[time.Duration] { return duration(time.Millisecond, 10*time.Minute, "250ms") }
+
+// Emits reports whether the plugin may append events.
+func (p *Plugin) Emits() bool { return slices.Contains(p.Allow, abi.GrantEmit) }
