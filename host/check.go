@@ -15,6 +15,9 @@ type ModuleReport struct {
 	plugin.Info
 	// MeteredSize is the size after metering, in bytes.
 	MeteredSize int
+	// Functions are those the module defines, Recursive the ones of these that can call themselves. Checks
+	// are the places where metering looks at the fuel or the stack: entries of functions and heads of loops.
+	Functions, Recursive, Checks int
 	// Language and Toolchain are what the module says made it; they may be empty.
 	Language, Toolchain string
 	// MinTable and MaxTable are the entries its tables begin with and may grow to, all together.
@@ -50,6 +53,7 @@ func (r *ModuleReport) addMeter(wasm []byte, memory int64) error {
 		return fmt.Errorf("meter the module: %w", err)
 	}
 	r.MeteredSize = info.MeteredSize
+	r.Functions, r.Recursive, r.Checks = info.Functions, info.Recursive, info.Checks
 	for _, t := range info.Tables {
 		r.MinTable += uint64(t.Min)
 		r.MaxTable += uint64(t.Max)

@@ -16,6 +16,7 @@ func (m *module) assemble() []byte {
 		}
 		out = m.customAfter(out, sectionOrder[id])
 	}
+	m.checks = e.checks
 	return out
 }
 

@@ -9,6 +9,7 @@ type emitter struct {
 	slow uint32 // the function behind every check
 
 	helpers map[helper]uint32 // the functions behind large bulk operations
+	checks  int               // written so far
 
 	// Of the function being written:
 	temp uint32 // a scratch i32, where it has bulk operations
@@ -149,6 +150,7 @@ func (e *emitter) check() {
 // callIfNegative: if x >= 0 {} else { check() }. The usual way comes first although it is empty: the engine's register
 // allocator continues behind an if with the registers of its first branch, and those of the call are all spilled.
 func (e *emitter) callIfNegative() {
+	e.checks++
 	e.i64(0)
 	e.out = append(e.out, opI64GeS, opIf, 0x40, opElse)
 	e.op(opCall, e.slow)

@@ -46,6 +46,7 @@ type Info struct {
 	Functions    int // defined by the module
 	Recursive    int // of these, the ones that can call themselves, directly or not, and so count against MaxStack
 	Complexity   int // see Options.MaxTotalComplexity
+	Checks       int // places in the code where the fuel, the stack or both are checked
 	OriginalSize int // bytes
 	MeteredSize  int // bytes
 }
@@ -72,7 +73,7 @@ func (i Info) Export(name string) (Export, bool) {
 
 func (m *module) info(g *graph, size int) Info {
 	info := Info{
-		Imports: m.imports, Functions: len(m.funcs), Complexity: int(m.complexity),
+		Imports: m.imports, Functions: len(m.funcs), Complexity: int(m.complexity), Checks: m.checks,
 		OriginalSize: len(m.in), MeteredSize: size,
 	}
 	for _, e := range m.exports {

@@ -94,6 +94,7 @@ type module struct {
 
 	segments   []uint32 // sizes of the data segments
 	complexity int64
+	checks     int // that assemble has written
 	scan       scanState
 	emptyType  uint32 // () -> (), appended
 	helpers    []helper

@@ -79,8 +79,9 @@ type Info struct {
 	Size   int    // of the module, in bytes
 	// Imports are module.function, Exports function names; both in order.
 	Imports, Exports []string
-	// Grants are what the module's imports need.
+	// Grants are what the module's imports need, Needs says which of them needs which.
 	Grants []string
+	Needs  map[string]string
 	// MinMemory and MaxMemory are what linear memory begins with and may grow to, in bytes.
 	MinMemory, MaxMemory uint64
 	// Manifest is nil where the module has none.
@@ -88,7 +89,7 @@ type Info struct {
 }
 
 func (e *Engine) describe(c *compiled, wasm []byte, manifest *Manifest) Info {
-	info := Info{Digest: c.digest(), Size: len(wasm), Manifest: manifest}
+	info := Info{Digest: c.digest(), Size: len(wasm), Manifest: manifest, Needs: make(map[string]string)}
 	grants := make(map[string]bool)
 	for _, f := range c.program.code.ImportedFunctions() {
 		module, name, _ := f.Import()
@@ -98,6 +99,7 @@ func (e *Engine) describe(c *compiled, wasm []byte, manifest *Manifest) Info {
 		info.Imports = append(info.Imports, module+"."+name)
 		if g := e.served[module][name].grant; g != "" {
 			grants[g] = true
+			info.Needs[module+"."+name] = g
 		}
 	}
 	slices.Sort(info.Imports)

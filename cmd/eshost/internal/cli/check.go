@@ -19,7 +19,7 @@ func (a *app) checkCommand() *cobra.Command {
 	c := a.command(&cobra.Command{
 		Use:   "check MODULE",
 		Short: "Say whether a host would run a module, and what it needs",
-		Long: `check loads a module as a host would, without running it: its digest and size, before and after metering,
+		Long: `check loads a module as a host would, without running it: its digest and size, what metering adds to it,
 the imports and the grants they need in a plugin's allow, exports, memory and tables. A module that a
 host would refuse is refused here with the same words. A host has each plugin's limits; here --memory
 stands for limits.memory.`,
@@ -47,6 +47,8 @@ type moduleReport struct {
 	ABI         string          `json:"abi"`
 	Size        int             `json:"size"`
 	MeteredSize int             `json:"metered_size"`
+	Functions   int             `json:"functions"`
+	Checks      int             `json:"metering_checks"` // places in the code
 	Language    string          `json:"language,omitempty"`
 	Toolchain   string          `json:"toolchain,omitempty"`
 	Manifest    *moduleManifest `json:"manifest"`
@@ -55,8 +57,14 @@ type moduleReport struct {
 	MaxMemory   uint64          `json:"max_memory"`
 	MinTable    uint64          `json:"min_table"` // entries
 	MaxTable    uint64          `json:"max_table"`
-	Imports     []string        `json:"imports"`
+	Imports     []moduleImport  `json:"imports"`
 	Exports     []string        `json:"exports"`
+}
+
+// moduleImport is a function that the module imports, and the grant it needs, if any.
+type moduleImport struct {
+	Function string `json:"function"`
+	Grant    string `json:"grant,omitempty"`
 }
 
 type moduleManifest struct {
@@ -87,6 +95,8 @@ func (a *app) check(ctx context.Context, file, memory string) error {
 		ABI:         abi.Module,
 		Size:        m.Size,
 		MeteredSize: m.MeteredSize,
+		Functions:   m.Functions,
+		Checks:      m.Checks,
 		Language:    m.Language,
 		Toolchain:   m.Toolchain,
 		Grants:      list(m.Grants),
@@ -94,8 +104,11 @@ func (a *app) check(ctx context.Context, file, memory string) error {
 		MaxMemory:   m.MaxMemory,
 		MinTable:    m.MinTable,
 		MaxTable:    m.MaxTable,
-		Imports:     list(m.Imports),
+		Imports:     []moduleImport{},
 		Exports:     list(m.Exports),
+	}
+	for _, name := range m.Imports {
+		r.Imports = append(r.Imports, moduleImport{name, m.Needs[name]})
 	}
 	if m.Manifest != nil {
 		r.Manifest = &moduleManifest{m.Manifest.Name, m.Manifest.Version, list(m.Manifest.Events), list(m.Manifest.Collections)}
@@ -117,7 +130,9 @@ func (a *app) printModule(r *moduleReport) error {
 	row("module", "%s", r.Module)
 	row("digest", "sha256:%s", r.Digest)
 	row("abi", "%s", r.ABI)
-	row("size", "%d bytes, %d metered (%+.0f%%)", r.Size, r.MeteredSize, 100*(float64(r.MeteredSize)/float64(r.Size)-1))
+	row("size", "%d bytes", r.Size)
+	row("metering", "%d checks in %s, %+.0f%% code (%d bytes)", r.Checks, plural(r.Functions, "function"),
+		100*(float64(r.MeteredSize)/float64(r.Size)-1), r.MeteredSize)
 	if r.Language != "" || r.Toolchain != "" {
 		row("made by", "%s", strings.TrimSpace(r.Language+" "+r.Toolchain))
 	}
@@ -127,9 +142,21 @@ func (a *app) printModule(r *moduleReport) error {
 	row("grants", "%s", words(r.Grants))
 	row("memory", "%s", extent(r.MinMemory>>10, r.MaxMemory>>10, "KiB"))
 	row("tables", "%s", extent(r.MinTable, r.MaxTable, "entries"))
-	row("imports", "%s", words(r.Imports))
+	row("imports", "%s", words(imports(r.Imports)))
 	row("exports", "%s", words(r.Exports))
 	return t.Flush()
+}
+
+// imports names each function with its grant: "eshost_v1.emit (emit)".
+func imports(all []moduleImport) []string {
+	var names []string
+	for _, i := range all {
+		if i.Grant != "" {
+			i.Function += " (" + i.Grant + ")"
+		}
+		names = append(names, i.Function)
+	}
+	return names
 }
 
 func words(s []string) string { return cmp.Or(strings.Join(s, ", "), "none") }
@@ -138,5 +165,5 @@ func extent(least, most uint64, unit string) string {
 	if most == 0 {
 		return fmt.Sprintf("%d %s, growing as far as the host allows", least, unit)
 	}
-	return fmt.Sprintf("%d %s, growing to %d", least, unit, most)
+	return fmt.Sprintf("%d %s, growing to %d %s", least, unit, most, unit)
 }
