@@ -46,6 +46,8 @@ type hosted struct {
 	runner  *delivery.Runner
 	before  delivery.Status // of the runners before this one: what they have handled
 	reason  string          // why there is no runner yet
+
+	guests guests
 }
 
 // loadPlugin reads, checks and compiles a plugin's module.
@@ -124,7 +126,7 @@ func (p *hosted) run(ctx context.Context, h *Host) error {
 		}
 		o := p.options(h, p.gen.ID)
 		o.HeldUntil = p.heldUntil
-		r := delivery.NewRunner(toldState{h.store, p.conf.Name, &h.changes}, reader, module{m, p.conf.Limits.Memory}, o)
+		r := delivery.NewRunner(toldState{h.store, &h.changes}, reader, module{m, p.conf.Limits.Memory, &p.guests}, o)
 		p.setRunner(r)
 		r.Run(run)
 		p.interlude(ctx)
@@ -303,6 +305,7 @@ func (p *hosted) waiting() bool { return p.status().State == delivery.Waiting }
 type module struct {
 	*plugin.Module
 	memory int64 // limit of an instance, in bytes
+	guests *guests
 }
 
 func (m module) NewInstance(ctx context.Context) (delivery.Instance, error) {
@@ -310,7 +313,9 @@ func (m module) NewInstance(ctx context.Context) (delivery.Instance, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &instance{Instance: in, full: int(m.memory / 4 * 3)}, nil
+	i := &instance{Instance: in, full: int(m.memory / 4 * 3), guests: m.guests}
+	m.guests.opened(i)
+	return i, nil
 }
 
 // instance is replaced when its memory is nearly full: linear memory never shrinks, and a guest that
@@ -319,13 +324,22 @@ type instance struct {
 	*plugin.Instance
 	full    int // bytes
 	handled int // events
+	guests  *guests
+	used    used
 }
 
 const recycleAfter = 10_000 // events at least
 
 func (i *instance) Handle(ctx context.Context, e *event.Event, attempt int, fx delivery.Effects) error {
 	i.handled++
-	return i.Instance.Handle(ctx, e, attempt, fx)
+	err := i.Instance.Handle(ctx, e, attempt, fx)
+	i.note()
+	return err
+}
+
+func (i *instance) Close(ctx context.Context) error {
+	i.guests.closed(i)
+	return i.Instance.Close(ctx)
 }
 
 func (i *instance) Spent() bool {

@@ -46,9 +46,10 @@ func (p *hosted) startBuild(ctx context.Context, h *Host, gen store.Generation, 
 	reader := h.tail.NewReader(event.Filter{Types: p.conf.Events})
 	o := p.options(h, gen.ID)
 	o.HeldUntil, o.Committed = math.MaxInt64, nil
+	o.Metrics = nil // they are the live generation's
 	o.Logger = o.Logger.With("generation", gen.Number)
 	b := &build{gen: gen, module: m, done: make(chan struct{})}
-	b.runner = delivery.NewRunner(h.store, &following{Feed: reader, leader: p}, module{m, p.conf.Limits.Memory}, o)
+	b.runner = delivery.NewRunner(toldState{h.store, &h.changes}, &following{Feed: reader, leader: p}, module{m, p.conf.Limits.Memory, &p.guests}, o)
 	run, stop := context.WithCancelCause(ctx)
 	b.stop = stop
 	p.mu.Lock()

@@ -48,6 +48,40 @@ func TestReaderTakesFromTheRing(t *testing.T) {
 	})
 }
 
+// TestBehind counts what a reader has yet to see: exactly in the ring, and never too low before it.
+func TestBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &fakeLog{}
+		l.append("B", "B", "B")
+		tail := running(t, l, Options{})
+		time.Sleep(time.Second) // the ring begins after position 3
+		l.append("A", "B", "", "A", "A", "B")
+		tail.Wake()
+		time.Sleep(time.Second)
+		for _, c := range []struct {
+			after event.Position
+			types []string
+			want  int64
+		}{
+			{9, nil, 0},
+			{3, nil, 5}, // position 6 is a hole
+			{3, []string{"A"}, 3},
+			{4, []string{"A"}, 2},
+			{8, []string{"A"}, 0},
+			{8, nil, 1},
+			{1, []string{"A"}, 3 + 2},
+			{0, nil, 5 + 3},
+		} {
+			if got := tail.Behind(c.after, event.Filter{Types: c.types}); got != c.want {
+				t.Errorf("after %d of types %v there are %d, want %d", c.after, c.types, got, c.want)
+			}
+		}
+		if len(l.reads) > 0 {
+			t.Errorf("the store was asked: %+v", l.reads)
+		}
+	})
+}
+
 func TestReaderBehindTheRingReadsTheStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &fakeLog{}

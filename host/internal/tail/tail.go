@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sort"
 	"sync"
 	"time"
 
@@ -127,6 +128,23 @@ func (t *Tail) Status() Status {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.status
+}
+
+// Behind returns how many final events that a filter wants come after a position. It is exact where all of them are in the
+// ring; what is older counts as one wanted event a position, so that it is never too low.
+func (t *Tail) Behind(after event.Position, f event.Filter) int64 {
+	t.mu.Lock()
+	start, spans := t.ring.start, t.ring.after(after)
+	t.mu.Unlock()
+	events := max(0, int64(start-after))
+	for _, s := range spans {
+		for i := sort.Search(len(s.events), func(i int) bool { return s.events[i].Position > after }); i < len(s.events); i++ {
+			if f.Match(&s.events[i]) {
+				events++
+			}
+		}
+	}
+	return events
 }
 
 // Wait waits until a poll has succeeded and its status is as wanted.
