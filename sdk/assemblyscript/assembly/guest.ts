@@ -1,6 +1,5 @@
 /** What the host calls. exports.ts makes these functions the module's exports. */
 
-import * as abi from "./abi";
 import * as arena from "./arena";
 import { Event } from "./event";
 import { resetStatus, status } from "./outcome";

@@ -18,18 +18,6 @@ export function encode(text: string): usize {
   return at;
 }
 
-/** Room for a string's UTF-8: a quick bound for short strings, a close one for others. */
-function roomFor(text: string): usize {
-  const length = text.length;
-  if (length <= 1024) return length * 3;
-  let size: usize = 0;
-  for (let i = 0; i < length; i++) {
-    const unit = text.charCodeAt(i);
-    size += unit < 0x80 ? 1 : unit < 0x800 ? 2 : 3;
-  }
-  return size;
-}
-
 /** Writes a string as UTF-8 to an address with room for three bytes a code unit and returns the end. */
 export function encodeTo(text: string, at: usize): usize {
   let p = changetype<usize>(text);

@@ -18,13 +18,10 @@ test("a program that imports the SDK is told what to do", async () => {
   try {
     await mkdir(path.join(dir, "node_modules"));
     await symlink(root, path.join(dir, "node_modules", "eshost"));
-    const run = promisify(execFile)(
-      process.execPath,
-      ["--input-type=module", "-e", 'import { state } from "eshost";'],
-      {
-        cwd: dir,
-      },
-    );
+    const index = await readFile(path.join(root, "index.ts"), "utf8");
+    const names = index.match(/(?<=export \{ )[^}]+(?= \})/g).join(", ");
+    const program = `import { ${names} } from "eshost";`;
+    const run = promisify(execFile)(process.execPath, ["--input-type=module", "-e", program], { cwd: dir });
     await assert.rejects(
       run,
       /eshost is for plugins in AssemblyScript: compile the plugin with asc and have eshost run it/,
