@@ -50,14 +50,15 @@ func closeListener(l net.Listener) error {
 // admin is what the listener serves.
 func (h *Host) admin() admin.Options {
 	return admin.Options{
-		Host:     api{h},
-		Store:    h.store,
-		Changes:  &h.changes,
-		Metrics:  h.registry,
-		Tokens:   tokens(h.conf.Host.Tokens),
-		Loopback: h.conf.Host.Loopback(),
-		TLS:      h.tls,
-		Logger:   h.log,
+		Host:       api{h},
+		Store:      h.store,
+		Operations: api{h},
+		Changes:    &h.changes,
+		Metrics:    h.registry,
+		Tokens:     tokens(h.conf.Host.Tokens),
+		Loopback:   h.conf.Host.Loopback(),
+		TLS:        h.tls,
+		Logger:     h.log,
 	}
 }
 
@@ -102,17 +103,42 @@ func (a api) Follow(types []string) admin.Reader {
 	return a.h.tail.NewViewer(event.Filter{Types: types})
 }
 
+func (a api) ListParked(ctx context.Context, plugin string, o store.SequenceOptions) (any, error) {
+	return ListParked(ctx, a.h.store, plugin, o)
+}
+
+func (a api) ShowParked(ctx context.Context, plugin, key string, behind int) (any, error) {
+	return ShowParked(ctx, a.h.store, plugin, key, behind)
+}
+
+func (a api) Reload(ctx context.Context) (any, error) { return a.h.Reload(ctx) }
+
+// Ask returns the request once it is answered, or as it is when ctx ends.
+func (a api) Ask(ctx context.Context, r store.Request) (admin.Asked, error) {
+	r, err := a.h.Ask(ctx, r)
+	if err == nil {
+		r, err = Await(ctx, a.h.store, r.ID)
+	}
+	if errors.Is(err, ErrOtherEvent) {
+		err = fmt.Errorf("%w: %w", admin.ErrOtherEvent, err)
+	}
+	return admin.Asked{State: r.State, Answer: r.Answer, View: ShowRequest(&r)}, err
+}
+
 // toldState is a plugin's store that tells the listener of what is committed.
 type toldState struct {
 	delivery.State
-	plugin  string
 	changes *admin.Changes
 }
 
-func (w toldState) Commit(ctx context.Context, c store.Commit) error {
-	err := w.State.Commit(ctx, c)
-	if err == nil {
-		w.changes.Committed(w.plugin, &c)
+// Commit is the store's. One that may or may not have been applied counts as a change that nobody knows.
+func (s toldState) Commit(ctx context.Context, c store.Commit) error {
+	err := s.State.Commit(ctx, c)
+	switch {
+	case err == nil:
+		s.changes.Committed(&c)
+	case !errors.Is(err, store.ErrLeaseLost) && !errors.Is(err, store.ErrCheckpointMoved):
+		s.changes.Unsure(c.Generation)
 	}
 	return err
 }

@@ -95,9 +95,14 @@ func (s *server) await(w http.ResponseWriter, r *http.Request, name string, posi
 	ctx, cancel := context.WithTimeout(r.Context(), timeout)
 	defer cancel()
 	var looked time.Time
+	var gen store.Generation
 	for {
-		moved := s.o.Changes.moved(name)
-		gen, err := s.reached(r.Context(), name, position)
+		var moved <-chan struct{}
+		if gen.ID != 0 {
+			moved = s.o.Changes.moved(gen.ID)
+		}
+		var err error
+		gen, err = s.reached(r.Context(), name, position)
 		if err == nil || !errors.Is(err, errShort) && !starting(err) {
 			return gen, err
 		}

@@ -52,7 +52,7 @@ type SequenceView struct {
 	Stack       string         `json:"stack,omitempty"`
 	Digest      string         `json:"digest,omitempty"`
 	Since       *time.Time     `json:"since,omitempty"`
-	Waiting     int            `json:"waiting_events"`
+	Waiting     int            `json:"waiting"`
 }
 
 // SpanView says which module made which positions.

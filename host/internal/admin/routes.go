@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"eshost/host/store"
 )
 
 // route is one thing a client can ask for.
@@ -27,6 +29,17 @@ func (s *server) routes() []route {
 		{"GET", "/v1/plugins/{plugin}/documents", Read, s.collections},
 		{"GET", "/v1/plugins/{plugin}/documents/{collection}", Read, s.documents},
 		{"GET", "/v1/plugins/{plugin}/documents/{collection}/{key...}", Read, s.document},
+
+		{"GET", "/v1/plugins/{plugin}/changes", Read, s.changes},
+
+		{"GET", "/v1/plugins/{plugin}/parked", Read, s.parkedList},
+		{"GET", "/v1/plugins/{plugin}/parked/{key...}", Read, s.parkedSequence},
+		{"POST", "/v1/plugins/{plugin}/retry", Admin, s.ask(store.AskRetry)},
+		{"POST", "/v1/plugins/{plugin}/skip", Admin, s.ask(store.AskSkip)},
+		{"POST", "/v1/plugins/{plugin}/edit", Admin, s.ask(store.AskEdit)},
+		{"POST", "/v1/plugins/{plugin}/pause", Admin, s.ask(store.AskPause)},
+		{"POST", "/v1/plugins/{plugin}/resume", Admin, s.ask(store.AskResume)},
+		{"POST", "/v1/reload", Admin, s.reload},
 
 		{"GET", "/v1/streams/{stream...}", Read, s.stream},
 		{"POST", "/v1/streams/{stream...}", Append, s.append},

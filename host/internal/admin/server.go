@@ -56,6 +56,8 @@ type Store interface {
 type Options struct {
 	Host  Host
 	Store Store
+	// Operations changes plugins.
+	Operations Operations
 	// Changes hears of what the host's plugins commit.
 	Changes *Changes
 	// Metrics are served on /metrics.
@@ -118,9 +120,10 @@ type server struct {
 	// stopping ends when the host stops: what waits is answered then.
 	stopping context.Context
 
-	waits places
-	feeds places
-	queue queue
+	waits  places
+	feeds  places
+	queue  queue
+	recent recent
 }
 
 func newServer(ctx context.Context, o Options) *server {
