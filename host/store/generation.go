@@ -16,6 +16,8 @@ const (
 	Building GenerationState = "building"
 	// Retired generations were live and are kept to go back to.
 	Retired GenerationState = "retired"
+	// Dropping generations have lost some of their documents already and can only be dropped.
+	Dropping GenerationState = "dropping"
 )
 
 // GenerationStatus is what the store knows of one build of a read model.

@@ -175,11 +175,11 @@ type State interface {
 	BuildGeneration(ctx context.Context, plugin string, start event.Position, module string) (Generation, error)
 	// Generations returns a plugin's generations, the newest first.
 	Generations(ctx context.Context, plugin string) ([]GenerationStatus, error)
-	// NotLive returns the generations of all plugins that are being built or retired.
+	// NotLive returns the generations of all plugins that are being built, retired or being dropped.
 	NotLive(ctx context.Context) ([]GenerationStatus, error)
 	// SwitchGeneration makes a switch in one transaction: no reader sees anything between, and none sees
-	// both. It fails with ErrLeaseLost unless both epochs are the current ones, with ErrCheckpointMoved if From
-	// is not the live generation any more, and with ErrAnswered like Commit.
+	// both. It fails with ErrLeaseLost unless both epochs are the current ones or if To is being dropped, with
+	// ErrCheckpointMoved if From is not the live generation any more, and with ErrAnswered like Commit.
 	SwitchGeneration(ctx context.Context, s Switch) error
 	// DropGeneration deletes at most limit documents of a generation and, once none are left, the rest of it. It
 	// reports whether it is gone, and fails with ErrLive for the live one.

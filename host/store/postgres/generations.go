@@ -113,7 +113,7 @@ func (s *Store) SwitchGeneration(ctx context.Context, w store.Switch) error {
 		var owned int
 		if err := tx.QueryRow(ctx, s.sql.rare(`
 SELECT count(*) FROM (SELECT 1 FROM {generations}
-    WHERE plugin = $1 AND owner IS NOT NULL AND (id = $2 AND epoch = $3 OR id = $4 AND epoch = $5) ORDER BY id FOR UPDATE) mine`),
+    WHERE plugin = $1 AND owner IS NOT NULL AND state <> 'dropping' AND (id = $2 AND epoch = $3 OR id = $4 AND epoch = $5) ORDER BY id FOR UPDATE) mine`),
 			w.Plugin, w.From, w.FromEpoch, w.To, w.ToEpoch).Scan(&owned); err != nil {
 			return err
 		}
@@ -152,7 +152,7 @@ SELECT count(*) FROM (SELECT 1 FROM {generations}
 // DropGeneration implements store.State. Whoever builds the generation loses it at once.
 func (s *Store) DropGeneration(ctx context.Context, generation int64, limit int) (gone bool, err error) {
 	err = pgx.BeginTxFunc(ctx, s.commits, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, s.sql.rare(`UPDATE {generations} SET owner = NULL, epoch = epoch + 1, state = 'retired' WHERE id = $1
+		if _, err := tx.Exec(ctx, s.sql.rare(`UPDATE {generations} SET owner = NULL, epoch = epoch + 1, state = 'dropping' WHERE id = $1
 AND NOT EXISTS (SELECT 1 FROM {plugins} WHERE live_generation = $1)`), generation); err != nil {
 			return err
 		}

@@ -93,7 +93,7 @@ func (s *Store) SwitchGeneration(ctx context.Context, w store.Switch) error {
 	err := s.write(ctx, func(c *conn) error {
 		var owned int64
 		if _, err := c.one(func(r row) { owned = r.int(0) }, `SELECT count(*) FROM generations
-WHERE plugin = ? AND owner IS NOT NULL AND (id = ? AND epoch = ? OR id = ? AND epoch = ?)`, w.Plugin, w.From, w.FromEpoch, w.To, w.ToEpoch); err != nil {
+WHERE plugin = ? AND owner IS NOT NULL AND state <> 'dropping' AND (id = ? AND epoch = ? OR id = ? AND epoch = ?)`, w.Plugin, w.From, w.FromEpoch, w.To, w.ToEpoch); err != nil {
 			return err
 		}
 		if owned != 2 {
@@ -141,7 +141,7 @@ func (s *Store) DropGeneration(ctx context.Context, generation int64, limit int)
 			return orElse(err, store.ErrLive)
 		}
 		// Whoever builds it loses it at once.
-		if _, err := c.exec("UPDATE generations SET owner = NULL, epoch = epoch + 1, state = 'retired' WHERE id = ?", generation); err != nil {
+		if _, err := c.exec("UPDATE generations SET owner = NULL, epoch = epoch + 1, state = 'dropping' WHERE id = ?", generation); err != nil {
 			return err
 		}
 		res, err := c.exec(`DELETE FROM documents WHERE generation = ?1 AND (collection, key) IN (

@@ -154,6 +154,7 @@ func generationDrop(t *testing.T, db *database) {
 	if _, err := s.DropGeneration(t.Context(), first.ID, 10); !errors.Is(err, store.ErrLive) {
 		t.Errorf("dropping the live one: %v", err)
 	}
+	back := store.Switch{Plugin: "p", From: first.ID, FromEpoch: take(t, s, first.ID).Epoch, To: second.ID}
 	rounds := 0
 	for gone := false; !gone; rounds++ {
 		var err error
@@ -162,6 +163,16 @@ func generationDrop(t *testing.T, db *database) {
 		err = s.Commit(t.Context(), store.Commit{Generation: second.ID, Epoch: fresh.Epoch, Expected: 1, Position: 2})
 		if err == nil || !gone && !errors.Is(err, store.ErrLeaseLost) {
 			t.Fatalf("a commit to what is dropped: %v", err)
+		}
+		if all, err := s.NotLive(t.Context()); err != nil || !gone && (len(all) != 1 || all[0].State != store.Dropping) {
+			t.Fatalf("what is being dropped is %+v (%v)", all, err)
+		}
+		if !gone {
+			half := take(t, s, second.ID)
+			back.ToEpoch = half.Epoch
+			if err := s.SwitchGeneration(t.Context(), back); !errors.Is(err, store.ErrLeaseLost) {
+				t.Fatalf("a switch to half of a generation: %v", err)
+			}
 		}
 	}
 	if rounds != 3 {
