@@ -49,7 +49,7 @@ func (p *hosted) startBuild(ctx context.Context, h *Host, gen store.Generation, 
 	o.Metrics = nil // they are the live generation's
 	o.Logger = o.Logger.With("generation", gen.Number)
 	b := &build{gen: gen, module: m, done: make(chan struct{})}
-	b.runner = delivery.NewRunner(toldState{h.store, &h.changes}, &following{Feed: reader, leader: p}, module{m, p.conf.Limits.Memory, &p.pool}, o)
+	b.runner = delivery.NewRunner(toldState{h.store, &h.changes}, &following{Feed: reader, leader: p}, module{m, p.conf.Limits.Memory, &p.guests}, o)
 	run, stop := context.WithCancelCause(ctx)
 	b.stop = stop
 	p.mu.Lock()
