@@ -12,14 +12,12 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
 	"eshost/host/config"
 	"eshost/host/event"
 	"eshost/host/internal/admin"
 	"eshost/host/internal/appender"
-	"eshost/host/internal/delivery"
 	"eshost/host/internal/plugin"
 	"eshost/host/internal/tail"
 	"eshost/host/store"
@@ -67,11 +65,10 @@ type Host struct {
 	refused     map[string]string // plugins whose section of hosts.toml cannot be used, and why
 	refusedFile string            // why hosts.toml as a whole cannot be used as it is now
 
-	registry        *prometheus.Registry
-	deliveryMetrics *delivery.Metrics
-	changes         admin.Changes
-	ages            ages
-	tls             *tls.Config // of the listener; nil without
+	metrics *metrics
+	changes admin.Changes
+	ages    ages
+	tls     *tls.Config // of the listener; nil without
 }
 
 // Open opens the store and loads every module; an error names each one that cannot be used. Close it.
@@ -107,13 +104,12 @@ func open(ctx context.Context, conf *config.Config, s store.Store, o Options) (*
 		engine:   engine,
 		self:     store.Host{ID: uuid.NewString(), Name: conf.Host.Name, Process: processIdentity(), StartedAt: time.Now()},
 		tail:     tail.New(s, tail.Options{MaxPoll: conf.Store.PollMax, Logger: log}),
-		registry: prometheus.NewRegistry(),
 		reloads:  make(chan chan<- []ReloadOutcome),
 		asked:    make(chan struct{}, 1),
 		refused:  make(map[string]string),
 		sweep:    make(chan struct{}, 1),
 	}
-	h.deliveryMetrics = delivery.NewMetrics(h.registry)
+	h.metrics = newMetrics(h)
 	h.appender = appender.New(s, appender.Options{
 		Timeout:  conf.Host.ShutdownTimeout,
 		OnAppend: func(event.Position) { h.tail.Wake() },

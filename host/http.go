@@ -54,7 +54,7 @@ func (h *Host) admin() admin.Options {
 		Store:      h.store,
 		Operations: api{h},
 		Changes:    &h.changes,
-		Metrics:    h.registry,
+		Metrics:    h.metrics,
 		Tokens:     tokens(h.conf.Host.Tokens),
 		Loopback:   h.conf.Host.Loopback(),
 		TLS:        h.tls,

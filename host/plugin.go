@@ -47,7 +47,7 @@ type hosted struct {
 	before  delivery.Status // of the runners before this one: what they have handled
 	reason  string          // why there is no runner yet
 
-	guests guests
+	pool pool
 }
 
 // loadPlugin reads, checks and compiles a plugin's module.
@@ -126,7 +126,7 @@ func (p *hosted) run(ctx context.Context, h *Host) error {
 		}
 		o := p.options(h, p.gen.ID)
 		o.HeldUntil = p.heldUntil
-		r := delivery.NewRunner(toldState{h.store, &h.changes}, reader, module{m, p.conf.Limits.Memory, &p.guests}, o)
+		r := delivery.NewRunner(toldState{h.store, &h.changes}, reader, module{m, p.conf.Limits.Memory, &p.pool}, o)
 		p.setRunner(r)
 		r.Run(run)
 		p.interlude(ctx)
@@ -152,7 +152,7 @@ func (p *hosted) options(h *Host, generation int64) delivery.Options {
 		CacheBytes:   int(p.conf.Limits.Cache),
 		Grace:        h.conf.Host.ShutdownTimeout,
 		Logger:       h.log.With("plugin", p.conf.Name),
-		Metrics:      h.deliveryMetrics,
+		Metrics:      h.metrics.delivery,
 		Committed:    h.o.Committed,
 	}
 }
@@ -305,7 +305,7 @@ func (p *hosted) waiting() bool { return p.status().State == delivery.Waiting }
 type module struct {
 	*plugin.Module
 	memory int64 // limit of an instance, in bytes
-	guests *guests
+	pool   *pool
 }
 
 func (m module) NewInstance(ctx context.Context) (delivery.Instance, error) {
@@ -313,8 +313,8 @@ func (m module) NewInstance(ctx context.Context) (delivery.Instance, error) {
 	if err != nil {
 		return nil, err
 	}
-	i := &instance{Instance: in, full: int(m.memory / 4 * 3), guests: m.guests}
-	m.guests.opened(i)
+	i := &instance{Instance: in, full: int(m.memory / 4 * 3), pool: m.pool}
+	m.pool.opened(i)
 	return i, nil
 }
 
@@ -324,7 +324,7 @@ type instance struct {
 	*plugin.Instance
 	full    int // bytes
 	handled int // events
-	guests  *guests
+	pool    *pool
 	used    used
 }
 
@@ -338,7 +338,7 @@ func (i *instance) Handle(ctx context.Context, e *event.Event, attempt int, fx d
 }
 
 func (i *instance) Close(ctx context.Context) error {
-	i.guests.closed(i)
+	i.pool.closed(i)
 	return i.Instance.Close(ctx)
 }
 

@@ -177,6 +177,7 @@ func (r *reloader) reload(ctx context.Context) []ReloadOutcome {
 	for _, w := range r.files {
 		w.read = w.info
 	}
+	r.h.metrics.reloaded(all)
 	return all
 }
 

@@ -86,7 +86,7 @@ func TryModule(ctx context.Context, conf config.Plugin, events []event.Event, o 
 }
 
 func try(ctx context.Context, p *hosted, events []event.Event, logs *trialLogs, how trial.Options, o TrialOptions) (*TrialReport, error) {
-	m := trialModule{module{p.module, p.conf.Limits.Memory, &p.guests}}
+	m := trialModule{module{p.module, p.conf.Limits.Memory, &p.pool}}
 	logs.keep = true
 	result, err := trial.Run(ctx, m, events, how)
 	logs.keep = false

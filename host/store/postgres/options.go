@@ -56,6 +56,7 @@ const pooledParameter = "pgbouncer"
 type target struct {
 	config *pgxpool.Config // a template; copy before use
 	pooled bool
+	sent   *sent
 }
 
 // CheckURL reports what is wrong with a URL before anybody connects. The error does not quote it.
@@ -101,7 +102,9 @@ func parseURL(raw string, o Options) (*target, error) {
 	// A peer that is gone without a word is found out in half a minute.
 	dialer := &net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3}}
 	config.ConnConfig.DialFunc = dialer.DialContext
-	return &target{config: config, pooled: config.ConnConfig.DefaultQueryExecMode != pgx.QueryExecModeCacheStatement}, nil
+	counter := &sent{}
+	config.ConnConfig.Tracer = counter
+	return &target{config: config, pooled: config.ConnConfig.DefaultQueryExecMode != pgx.QueryExecModeCacheStatement, sent: counter}, nil
 }
 
 func applicationName(host string) string {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 	"time"
 )
 
@@ -17,12 +18,15 @@ type conn struct {
 	raw   driver.Conn
 	stmts map[string]driver.Stmt
 	args  []driver.NamedValue
+	ran   *atomic.Uint64 // statements, of the store's connections together
 }
 
 // row is one result row. Its values are of the types INTEGER, TEXT, BLOB or NULL.
 type row []driver.Value
 
+// prepared returns a statement that is about to be run.
 func (c *conn) prepared(sql string) (driver.Stmt, error) {
+	c.ran.Add(1)
 	if st, ok := c.stmts[sql]; ok {
 		return st, nil
 	}

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"modernc.org/sqlite"
@@ -58,6 +59,7 @@ type Store struct {
 	writer  *pool       // of one: who has it may write
 	readers *pool
 	close   func() error
+	ran     atomic.Uint64 // statements
 
 	walLimit int64
 	walNext  int64 // the WAL's size at which it is next cut; belongs to who has the writer
@@ -93,6 +95,9 @@ func Open(ctx context.Context, name string, o Options) (*Store, error) {
 
 // Close waits for calls that are under way and closes the file. Later calls fail.
 func (s *Store) Close() error { return s.close() }
+
+// Statements is how many statements the store has run since it was opened, BEGIN and COMMIT included.
+func (s *Store) Statements() uint64 { return s.ran.Load() }
 
 // Describe names the file.
 func (s *Store) Describe() string { return "SQLite " + s.file }
@@ -198,7 +203,7 @@ func (s *Store) connect(ctx context.Context, pragmas ...string) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &conn{raw: raw, stmts: map[string]driver.Stmt{}}
+	c := &conn{raw: raw, stmts: map[string]driver.Stmt{}, ran: &s.ran}
 	pragmas = append([]string{
 		// Readers, too, wait for one that repairs the WAL, or is the first to open the file, or the last to close it.
 		fmt.Sprintf("PRAGMA busy_timeout = %d", s.opts.LockTimeout.Milliseconds()),

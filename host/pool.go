@@ -5,8 +5,8 @@ import (
 	"sync/atomic"
 )
 
-// guests are a plugin's open instances, and what they and those before them have used. The zero value has none.
-type guests struct {
+// pool is a plugin's open instances, and what they and those before them have used. The zero value is empty.
+type pool struct {
 	mu      sync.Mutex
 	open    map[*instance]struct{}
 	started uint64
@@ -20,37 +20,37 @@ type used struct {
 	memory atomic.Int64 // bytes
 }
 
-// guestUse is the sum over a plugin's instances.
-type guestUse struct {
+// poolUse is the sum over a plugin's instances.
+type poolUse struct {
 	open, memory  int64
 	started, fuel uint64
 }
 
-func (g *guests) opened(i *instance) {
+func (p *pool) opened(i *instance) {
 	i.note()
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.open == nil {
-		g.open = make(map[*instance]struct{})
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.open == nil {
+		p.open = make(map[*instance]struct{})
 	}
-	g.open[i] = struct{}{}
-	g.started++
+	p.open[i] = struct{}{}
+	p.started++
 }
 
-func (g *guests) closed(i *instance) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if _, ok := g.open[i]; ok {
-		delete(g.open, i)
-		g.fuel += i.used.fuel.Load()
+func (p *pool) closed(i *instance) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, ok := p.open[i]; ok {
+		delete(p.open, i)
+		p.fuel += i.used.fuel.Load()
 	}
 }
 
-func (g *guests) sum() guestUse {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	u := guestUse{open: int64(len(g.open)), started: g.started, fuel: g.fuel}
-	for i := range g.open {
+func (p *pool) sum() poolUse {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	u := poolUse{open: int64(len(p.open)), started: p.started, fuel: p.fuel}
+	for i := range p.open {
 		u.fuel += i.used.fuel.Load()
 		u.memory += i.used.memory.Load()
 	}
