@@ -73,11 +73,15 @@ Exit codes: 0 done, 1 failed, 2 wrong use or wrong input, 3 something it needs i
 	root.AddCommand(
 		a.withoutStore(a.demoCommand()),
 		a.runCommand(),
+		a.reloadCommand(),
 		a.appendCommand(),
 		a.eventsCommand(),
 		a.statusCommand(),
 		a.waitCommand(),
 		a.readCommand(),
+		a.parkedCommand(),
+		a.pauseCommand(),
+		a.resumeCommand(),
 		a.withoutStore(a.newCommand()),
 		a.withoutStore(a.buildCommand()),
 		a.withoutStore(a.checkCommand()),
@@ -91,7 +95,9 @@ Exit codes: 0 done, 1 failed, 2 wrong use or wrong input, 3 something it needs i
 // command finishes a command: its flags' help, its arguments by name, and what it does.
 func (a *app) command(c *cobra.Command, run func(ctx context.Context, args []string) error) *cobra.Command {
 	words := strings.Fields(c.Use)[1:]
-	c.Args = func(_ *cobra.Command, args []string) error { return checkArgs(c.Name(), words, args) }
+	c.Args = func(_ *cobra.Command, args []string) error {
+		return checkArgs(strings.TrimPrefix(c.CommandPath(), "eshost "), words, args)
+	}
 	c.DisableFlagsInUseLine = true
 	c.RunE = func(c *cobra.Command, args []string) error {
 		a.started = true

@@ -5,6 +5,9 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"eshost/host"
+	"eshost/host/store"
 )
 
 // completionPatience bounds how long the shell waits for a completion.
@@ -35,6 +38,37 @@ func (a *app) completePlugin(collections bool) cobra.CompletionFunc {
 		}
 		return names, cobra.ShellCompDirectiveNoFileComp
 	}
+}
+
+// completeSequence completes PLUGIN, and the KEY of one of its sequences after it.
+func (a *app) completeSequence(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	ctx, cancel := context.WithTimeout(c.Context(), completionPatience)
+	defer cancel()
+	var names []string
+	switch len(args) {
+	case 0:
+		names = a.knownPlugins(ctx)
+	case 1:
+		names = a.knownSequences(ctx, args[0])
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+func (a *app) knownSequences(ctx context.Context, plugin string) []string {
+	t, err := a.openStore(ctx, false)
+	if err != nil {
+		return nil
+	}
+	defer t.Close()
+	page, err := host.ListParked(ctx, t, plugin, store.SequenceOptions{Limit: 100})
+	if err != nil {
+		return nil
+	}
+	var keys []string
+	for i := range page.Sequences {
+		keys = append(keys, page.Sequences[i].Key)
+	}
+	return keys
 }
 
 // knownPlugins does without the database where that does not answer.
