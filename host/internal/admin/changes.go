@@ -170,7 +170,7 @@ func (c *Changes) since(generation int64, at cursor) ([]change, cursor, bool) {
 	defer c.mu.Unlock()
 	l := c.log(generation)
 	i := at.next - l.first
-	if at.run != l.run || i < 0 || i > len(l.kept) {
+	if !l.watched || at.run != l.run || i < 0 || i > len(l.kept) {
 		return nil, at, false
 	}
 	return append([]change(nil), l.kept[i:]...), cursor{l.run, l.first + len(l.kept)}, true
