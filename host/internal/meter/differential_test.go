@@ -251,7 +251,8 @@ func observe(t *testing.T, r wazero.Runtime, l *ledger, wasm []byte, funcs int) 
 }
 
 // FuzzMetered compares made modules with their metered selves: with one slice that is ample, and with slices of 50 units
-// and bulk operations in pieces of 16 bytes, where nearly every check calls the host. The fuel used is the same in both.
+// and bulk operations in pieces of 16 bytes, where nearly every check calls the host. The fuel used is the same in both; a
+// function that is so small that its callers pay for it is free when the host calls it.
 func FuzzMetered(f *testing.F) {
 	for seed := range 40 {
 		b := make([]byte, 400)
@@ -282,7 +283,7 @@ func FuzzMetered(f *testing.F) {
 		same(t, "metered", got, want)
 		again := observe(t, tinyRuntime, tiny, a, len(m.funcs))
 		same(t, "metered in slices of 50", again, want)
-		if got.fuel != again.fuel || got.fuel < int64(len(m.funcs)) {
+		if got.fuel != again.fuel || got.fuel < 0 {
 			t.Errorf("%d units of fuel in one slice, %d in slices of 50", got.fuel, again.fuel)
 		}
 	})
