@@ -62,6 +62,7 @@ type Host struct {
 
 	mu          sync.Mutex
 	plugins     []*hosted
+	reloading   map[int64]bool    // requests to reload that have been begun
 	refused     map[string]string // plugins whose section of hosts.toml cannot be used, and why
 	refusedFile string            // why hosts.toml as a whole cannot be used as it is now
 
@@ -97,17 +98,18 @@ func open(ctx context.Context, conf *config.Config, s store.Store, o Options) (*
 		return nil, err
 	}
 	h := &Host{
-		conf:     *conf,
-		o:        o,
-		log:      log,
-		store:    s,
-		engine:   engine,
-		self:     store.Host{ID: uuid.NewString(), Name: conf.Host.Name, Process: processIdentity(), StartedAt: time.Now()},
-		tail:     tail.New(s, tail.Options{MaxPoll: conf.Store.PollMax, Logger: log}),
-		reloads:  make(chan chan<- []ReloadOutcome),
-		asked:    make(chan struct{}, 1),
-		refused:  make(map[string]string),
-		sweep:    make(chan struct{}, 1),
+		conf:      *conf,
+		o:         o,
+		log:       log,
+		store:     s,
+		engine:    engine,
+		self:      store.Host{ID: uuid.NewString(), Name: conf.Host.Name, Process: processIdentity(), StartedAt: time.Now()},
+		tail:      tail.New(s, tail.Options{MaxPoll: conf.Store.PollMax, Logger: log}),
+		reloads:   make(chan chan<- []ReloadOutcome),
+		asked:     make(chan struct{}, 1),
+		refused:   make(map[string]string),
+		reloading: make(map[int64]bool),
+		sweep:     make(chan struct{}, 1),
 	}
 	h.metrics = newMetrics(h)
 	h.appender = appender.New(s, appender.Options{

@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"github.com/fsnotify/fsnotify"
 
 	"eshost/host/config"
+	"eshost/host/store"
 )
 
 // ReloadOutcome says what became of one plugin, or of hosts.toml, in a reload.
@@ -214,4 +216,71 @@ func (h *Host) Reload(ctx context.Context) ([]ReloadOutcome, error) {
 	case <-ctx.Done():
 		return nil, fmt.Errorf("reload: %w", ctx.Err())
 	}
+}
+
+// reloadFor carries out a request to reload, once, if it is this host's.
+func (h *Host) reloadFor(ctx context.Context, r store.Request) {
+	h.mu.Lock()
+	begun := h.reloading[r.ID]
+	h.reloading[r.ID] = true
+	h.mu.Unlock()
+	if r.Key != h.self.ID || begun {
+		return
+	}
+	h.group.Go(func() error {
+		outcomes, err := h.Reload(ctx)
+		text, _ := json.Marshal(outcomes) // plain structs
+		a := store.Answer{Request: r.ID, State: store.Done, Text: string(text)}
+		if err != nil {
+			a.State, a.Text = store.Refused, err.Error()
+		}
+		h.answer(ctx, a)
+		return nil
+	})
+}
+
+// HostReload is what became of a reload in one host.
+type HostReload struct {
+	Host     string          `json:"host"`
+	Outcomes []ReloadOutcome `json:"outcomes,omitempty"`
+	// Error is why the host has not done it: it did not answer in time, or stops.
+	Error string `json:"error,omitempty"`
+}
+
+// ReloadHosts has every live host of a store reload, and waits for their answers as long as ctx allows. who is for the
+// record.
+func ReloadHosts(ctx context.Context, s store.State, who string) ([]HostReload, error) {
+	hosts, err := s.Hosts(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read the hosts: %w", err)
+	}
+	var all []HostReload
+	ids := make(map[int]int64)
+	for _, h := range hosts {
+		if !h.Live {
+			continue
+		}
+		id, err := s.Ask(ctx, store.Request{Plugin: store.EveryPlugin, Action: store.AskReload, Key: h.ID, Who: who})
+		if err != nil {
+			return nil, fmt.Errorf("ask host %q to reload: %w", h.Name, err)
+		}
+		ids[len(all)] = id
+		all = append(all, HostReload{Host: h.Name})
+	}
+	for i := range all {
+		r, err := Await(ctx, s, ids[i])
+		switch {
+		case err != nil:
+			return nil, err
+		case r.State == store.Pending:
+			all[i].Error = "has not answered in time"
+		case r.State == store.Refused:
+			all[i].Error = r.Answer
+		default:
+			if err := json.Unmarshal([]byte(r.Answer), &all[i].Outcomes); err != nil {
+				return nil, fmt.Errorf("read the answer of host %q: %w", all[i].Host, err)
+			}
+		}
+	}
+	return all, nil
 }

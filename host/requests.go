@@ -120,7 +120,11 @@ func (h *Host) watchRequests(ctx context.Context) {
 			continue // whoever needs the store says so
 		}
 		for _, r := range pending {
-			if p := h.find(r.Plugin); p != nil {
+			if r.Action == store.AskReload {
+				h.reloadFor(ctx, r)
+				continue
+			}
+			if p := h.find(r.Plugin); p != nil && !h.aboutGenerations(ctx, p, r) {
 				p.do(r)
 			}
 		}

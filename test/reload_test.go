@@ -119,3 +119,35 @@ func TestChangedHostsToml(t *testing.T) {
 		}
 	})
 }
+
+// TestReloadCommand asks running hosts to reload, and reads what they did from the store.
+func TestReloadCommand(t *testing.T) {
+	t.Parallel()
+	onEachStore(t, func(t *testing.T, storeURL string) {
+		rust, as := read(t, balancesModule(t, "rust")), read(t, balancesModule(t, "assemblyscript"))
+		p := newProject(t, storeURL, "h", plugin{"one", "one.wasm", ""}, plugin{"two", "two.wasm", ""})
+		p.put("one.wasm", rust)
+		p.put("two.wasm", rust)
+		openStore(t, storeURL)
+		if code, _, errs := p.run("", "reload"); code != exitFailed || !strings.Contains(errs, "no host runs") {
+			t.Errorf("without a host: exit code %d, %s", code, errs)
+		}
+		h := p.host()
+		h.ready()
+		if out := p.must("reload"); strings.Count(out, "unchanged") != 2 {
+			t.Errorf("nothing has changed:\n%s", out)
+		}
+		p.put("one.wasm", as)
+		p.put("two.wasm", as[:100])
+		code, out, errs := p.run("", "reload")
+		if code != exitFailed || !strings.Contains(errs, "1 change refused") || !strings.Contains(out, "refused") || strings.Contains(out, "unchanged") {
+			t.Errorf("exit code %d\n%s%s", code, out, errs)
+		}
+		for name, want := range map[string]string{"one": digest(as)[:12], "two": "damaged"} {
+			if out := p.must("reload", "--history", name); !strings.Contains(out, want) {
+				t.Errorf("the history of %s does not have %s:\n%s", name, want, out)
+			}
+		}
+		h.stop()
+	})
+}

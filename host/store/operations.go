@@ -60,7 +60,13 @@ const (
 	AskRebuild  Action = "rebuild"
 	AskRollback Action = "rollback"
 	AskDrop     Action = "drop"
+	// AskReload has the host whose ID is Key bring in hosts.toml and the modules as they are now. Its Plugin
+	// is EveryPlugin.
+	AskReload Action = "reload"
 )
+
+// EveryPlugin stands where a request is about a host, and not about one plugin. No plugin has this name.
+const EveryPlugin = "*"
 
 // RequestState says what became of a request.
 type RequestState string
@@ -137,7 +143,7 @@ func (r *Request) Validate() error {
 		if r.Position <= 0 {
 			return &InvalidError{Field: "position", Reason: "of the failed event is missing"}
 		}
-	case AskRetry, AskPause, AskResume, AskRebuild, AskRollback, AskDrop:
+	case AskRetry, AskPause, AskResume, AskRebuild, AskRollback, AskDrop, AskReload:
 		if r.Position < 0 {
 			return &InvalidError{Field: "position", Reason: "must not be negative"}
 		}
