@@ -143,6 +143,8 @@ type State interface {
 	Queued(ctx context.Context, generation int64, key string, limit int) ([]event.Event, error)
 	// FindSequence returns one sequence, or ErrNotFound.
 	FindSequence(ctx context.Context, generation int64, key string) (Sequence, error)
+	// SequenceWith returns the sequence in which an event waits, or ErrNotFound.
+	SequenceWith(ctx context.Context, generation int64, p event.Position) (Sequence, error)
 	// ListSequences returns some of a generation's sequences, in order of Position, without their stacks.
 	ListSequences(ctx context.Context, generation int64, o SequenceOptions) ([]Sequence, error)
 

@@ -109,6 +109,20 @@ func (s *Store) FindSequence(ctx context.Context, generation int64, key string) 
 	return q, fail(ctx, "find a sequence", err)
 }
 
+// SequenceWith implements store.State.
+func (s *Store) SequenceWith(ctx context.Context, generation int64, p event.Position) (store.Sequence, error) {
+	with := "AND key IN (SELECT key FROM {sequence_events} WHERE generation = $1 AND position = $2)"
+	rows, err := s.reads.Query(ctx, s.someSequences("stack", with), generation, int64(p))
+	if err != nil {
+		return store.Sequence{}, fail(ctx, "find the sequence of an event", err)
+	}
+	q, err := pgx.CollectExactlyOneRow(rows, scanSequence)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return q, fmt.Errorf("sequence with event %d in generation %d: %w", p, generation, store.ErrNotFound)
+	}
+	return q, fail(ctx, "find the sequence of an event", err)
+}
+
 // ListSequences implements store.State.
 func (s *Store) ListSequences(ctx context.Context, generation int64, o store.SequenceOptions) ([]store.Sequence, error) {
 	rows, err := s.reads.Query(ctx, s.someSequences("''", "AND position > $2 AND ($3 = '' OR state = $3) ORDER BY position, key LIMIT $4"),

@@ -47,6 +47,22 @@ func (s *Store) FindSequence(ctx context.Context, generation int64, key string) 
 	return q, nil
 }
 
+// SequenceWith returns the sequence in which an event waits.
+func (s *Store) SequenceWith(ctx context.Context, generation int64, p event.Position) (q store.Sequence, err error) {
+	err = s.read(ctx, func(c *conn) error {
+		found, err := c.one(func(r row) { q = r.sequence() },
+			selectSequences+" AND q.key IN (SELECT key FROM sequence_events WHERE generation = ?1 AND position = ?2)", generation, int64(p))
+		if err == nil && !found {
+			err = store.ErrNotFound
+		}
+		return err
+	})
+	if err != nil {
+		return q, fmt.Errorf("sequence with event %d in generation %d: %w", p, generation, err)
+	}
+	return q, nil
+}
+
 // ListSequences returns some of a generation's sequences, without their stacks.
 func (s *Store) ListSequences(ctx context.Context, generation int64, o store.SequenceOptions) ([]store.Sequence, error) {
 	var sequences []store.Sequence

@@ -170,4 +170,13 @@ func sequencePages(t *testing.T, db *database) {
 	}
 	_, err := s.FindSequence(t.Context(), o.ID, "none")
 	wantError(t, err, store.ErrNotFound)
+	for _, position := range []event.Position{p[0], p[6]} {
+		if q, err := s.SequenceWith(t.Context(), o.ID, position); err != nil || q.Key != "z" || q.Position != p[0] || q.Waiting != 2 {
+			t.Errorf("with %d: got %+v (%v)", position, q, err)
+		}
+	}
+	_, err = s.SequenceWith(t.Context(), o.ID, p[6]+100)
+	wantError(t, err, store.ErrNotFound)
+	_, err = s.SequenceWith(t.Context(), o.ID+100, p[0])
+	wantError(t, err, store.ErrNotFound)
 }
