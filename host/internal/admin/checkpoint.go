@@ -76,7 +76,11 @@ func (s *server) findPlugin(ctx context.Context, name string) (store.Generation,
 	return gen, notFound("GET /v1/plugins lists those there are", "there is no plugin %q", shorten(name))
 }
 
-const kindStarting = "starting"
+const (
+	kindStarting    = "starting"
+	kindNotHandled  = "not-handled"
+	titleNotHandled = "The plugin has not handled that position"
+)
 
 func starting(err error) bool {
 	var p *problem
@@ -103,11 +107,15 @@ func (s *server) await(w http.ResponseWriter, r *http.Request, name string, posi
 		}
 		var err error
 		gen, err = s.reached(r.Context(), name, position)
-		if err == nil || !errors.Is(err, errShort) && !starting(err) {
+		var stuck *stuckError
+		if errors.As(err, &stuck) && (stuck.State == store.Parked || ctx.Err() != nil) {
+			return gen, stuck.problem(name, position)
+		}
+		if err == nil || stuck == nil && !errors.Is(err, errShort) && !starting(err) {
 			return gen, err
 		}
 		late := ctx.Err() != nil
-		if late || time.Since(looked) > lookAgain {
+		if stuck == nil && (late || time.Since(looked) > lookAgain) {
 			looked = time.Now()
 			if err := s.whyNot(r.Context(), name, position, timeout, late); err != nil {
 				return gen, err
@@ -128,11 +136,38 @@ func (s *server) await(w http.ResponseWriter, r *http.Request, name string, posi
 
 var errShort = errors.New("short of the position")
 
-// reached returns the plugin's generation if it has handled a position, else errShort.
+// stuckError says that the event was tried, failed, and waits in a sequence.
+type stuckError struct{ store.Sequence }
+
+func (e *stuckError) Error() string { return e.Sequence.Error }
+
+func (e *stuckError) problem(plugin string, position event.Position) *problem {
+	p := &problem{status: http.StatusGatewayTimeout, kind: kindNotHandled, title: titleNotHandled,
+		detail: fmt.Sprintf("event %d of plugin %q waits: event %d of its key %q failed, is %s: %s", position, plugin, e.Position, shorten(e.Key), e.State,
+			e.Sequence.Error),
+		hint:    "retry, skip or edit it; see /v1/plugins/" + plugin + "/parked",
+		members: map[string]any{"plugin": plugin, "after": position, "state": string(e.State), "key": e.Key, "failed": e.Position}}
+	if e.State == store.Retrying {
+		p.hint = "it is tried again by itself: wait longer with timeout; see /v1/plugins/" + plugin + "/parked"
+	}
+	return p
+}
+
+// reached returns the plugin's generation if it has handled a position, else errShort or a *stuckError.
 func (s *server) reached(ctx context.Context, name string, position event.Position) (store.Generation, error) {
 	gen, err := s.findPlugin(ctx, name)
-	if err == nil && gen.Position < position {
-		err = errShort
+	switch {
+	case err != nil:
+		return gen, err
+	case gen.Position < position:
+		return gen, errShort
+	}
+	q, err := s.o.Store.SequenceWith(ctx, gen.ID, position)
+	switch {
+	case err == nil:
+		return gen, &stuckError{q}
+	case errors.Is(err, store.ErrNotFound):
+		return gen, nil
 	}
 	return gen, err
 }
@@ -146,7 +181,7 @@ func (s *server) whyNot(ctx context.Context, name string, position event.Positio
 	if err != nil {
 		return err
 	}
-	short := &problem{status: http.StatusGatewayTimeout, kind: "not-handled", title: "The plugin has not handled that position",
+	short := &problem{status: http.StatusGatewayTimeout, kind: kindNotHandled, title: titleNotHandled,
 		members: map[string]any{"plugin": name, "after": position}}
 	for _, p := range plugins {
 		if p.Plugin != name {

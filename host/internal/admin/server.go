@@ -47,6 +47,7 @@ type Store interface {
 	FindPlugin(ctx context.Context, plugin string) (store.Generation, error)
 	Documents(ctx context.Context, generation int64, keys []store.DocumentKey) ([]event.Document, error)
 	Scan(ctx context.Context, generation int64, o store.ScanOptions) ([]event.Document, error)
+	SequenceWith(ctx context.Context, generation int64, p event.Position) (store.Sequence, error)
 	Collections(ctx context.Context, generation int64) ([]string, error)
 	Spans(ctx context.Context, generation int64) ([]store.ModuleSpan, error)
 	Reloads(ctx context.Context, plugin string, limit int) ([]store.Reload, error)
