@@ -1,11 +1,8 @@
 package main
 
 import (
-	"bytes"
-	"encoding/json"
-	"fmt"
-
 	eshost "eshost/sdk/go"
+	"eshost/sdk/go/typed"
 )
 
 // order is what the plugin knows of an order.
@@ -18,23 +15,16 @@ type order struct {
 
 // load reads an order. An unknown one is one that was not placed yet, whatever has been paid for it.
 func load(key string) (*order, error) {
-	o := &order{key: key, State: "unknown"}
-	document, found, err := eshost.StateGet("orders", key)
-	if err != nil || !found {
-		return o, err
+	o, found, err := typed.Get[order]("orders", key)
+	if !found {
+		o.State = "unknown"
 	}
-	if err := json.Unmarshal(document, o); err != nil {
-		return nil, fmt.Errorf("read order %s: %w", key, err)
-	}
-	return o, nil
+	o.key = key
+	return &o, err
 }
 
 func (o *order) save() error {
-	document, err := json.Marshal(o)
-	if err != nil {
-		return err
-	}
-	return eshost.StateSet("orders", o.key, document)
+	return typed.Set("orders", o.key, o)
 }
 
 // settle ships an order that is paid, and asks for the rest if a part of it is.
@@ -68,11 +58,5 @@ type message struct {
 }
 
 func emit(stream, eventType string, m message) error {
-	var data bytes.Buffer
-	encoder := json.NewEncoder(&data)
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(m); err != nil {
-		return err
-	}
-	return eshost.Emit(eshost.NewEvent{Stream: stream, Type: eventType, Data: bytes.TrimSpace(data.Bytes())})
+	return typed.Emit(eshost.NewEvent{Stream: stream, Type: eventType}, m)
 }

@@ -2,10 +2,8 @@
 package main
 
 import (
-	"encoding/json"
-	"fmt"
-
 	eshost "eshost/sdk/go"
+	"eshost/sdk/go/typed"
 )
 
 func init() { eshost.Handle(handle) }
@@ -30,8 +28,7 @@ func handle(e *eshost.Event) error {
 	if !registers && e.Type() != "UserDeregistered" {
 		return nil
 	}
-	var u user
-	known, err := load("users", e.Stream(), &u)
+	u, known, err := typed.Get[user]("users", e.Stream())
 	if err != nil || registers == u.Registered {
 		return err // nil where nothing changes
 	}
@@ -49,7 +46,7 @@ func handle(e *eshost.Event) error {
 		return err
 	}
 	u.Registered = registers
-	return save("users", e.Stream(), u)
+	return typed.Set("users", e.Stream(), u)
 }
 
 // count adds to a month of the report.
@@ -57,31 +54,12 @@ func count(m month, more counts) error {
 	if err := cover(m); err != nil {
 		return err
 	}
-	var c counts
-	if _, err := load("months", m.String(), &c); err != nil {
+	c, _, err := typed.Get[counts]("months", m.String())
+	if err != nil {
 		return err
 	}
 	c.New += more.New
 	c.Returned += more.Returned
 	c.Left += more.Left
-	return save("months", m.String(), c)
-}
-
-func load(collection, key string, into any) (found bool, err error) {
-	document, found, err := eshost.StateGet(collection, key)
-	if err != nil || !found {
-		return false, err
-	}
-	if err := json.Unmarshal(document, into); err != nil {
-		return false, fmt.Errorf("read %s/%s: %w", collection, key, err)
-	}
-	return true, nil
-}
-
-func save(collection, key string, document any) error {
-	data, err := json.Marshal(document)
-	if err != nil {
-		return err
-	}
-	return eshost.StateSet(collection, key, data)
+	return typed.Set("months", m.String(), c)
 }

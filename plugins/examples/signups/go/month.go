@@ -5,6 +5,7 @@ import (
 	"time"
 
 	eshost "eshost/sdk/go"
+	"eshost/sdk/go/typed"
 )
 
 // month is a month of the calendar in UTC, counted from year 0 on.
@@ -38,9 +39,12 @@ const farthest = 1200
 
 // cover makes the report cover a month: it has no holes, so a month without any event is there too, with zeros.
 func cover(m month) error {
-	s := span{First: m, Last: m - 1}
-	if _, err := load("report", "span", &s); err != nil {
+	s, found, err := typed.Get[span]("report", "span")
+	if err != nil {
 		return err
+	}
+	if !found {
+		s = span{First: m, Last: m - 1}
 	}
 	far := max(s.First-m, m-s.Last)
 	if far <= 0 {
@@ -50,14 +54,14 @@ func cover(m month) error {
 		return eshost.Reject(fmt.Sprintf("the event is %d months away from the others: is its time right?", far))
 	}
 	for ; s.First > m; s.First-- {
-		if err := save("months", (s.First - 1).String(), counts{}); err != nil {
+		if err := typed.Set("months", (s.First - 1).String(), counts{}); err != nil {
 			return err
 		}
 	}
 	for ; s.Last < m; s.Last++ {
-		if err := save("months", (s.Last + 1).String(), counts{}); err != nil {
+		if err := typed.Set("months", (s.Last + 1).String(), counts{}); err != nil {
 			return err
 		}
 	}
-	return save("report", "span", s)
+	return typed.Set("report", "span", s)
 }
