@@ -22,6 +22,7 @@ func (s *server) routes() []route {
 		{"GET", "/healthz", "", s.healthz},
 		{"GET", "/readyz", "", s.readyz},
 		{"GET", "/metrics", Read, s.metrics},
+		{"GET", "/openapi.json", "", s.openAPI},
 		{"GET", "/v1/status", Read, s.status},
 
 		{"GET", "/v1/plugins", Read, s.plugins},
