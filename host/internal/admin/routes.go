@@ -19,6 +19,9 @@ type route struct {
 // routes is everything the listener answers. openapi.json describes the same.
 func (s *server) routes() []route {
 	return []route{
+		{"GET", "/{$}", "", s.page},
+		{"GET", "/assets/{file}", "", s.asset},
+
 		{"GET", "/healthz", "", s.healthz},
 		{"GET", "/readyz", "", s.readyz},
 		{"GET", "/metrics", Read, s.metrics},
