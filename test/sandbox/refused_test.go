@@ -153,9 +153,9 @@ func flippedBits(t *testing.T, w *world, r *report) {
 	good := read(t, filepath.Join(root, "host/internal/plugin/testdata/behave.wasm"))
 	path := filepath.Join(t.TempDir(), "bad.wasm")
 	rng := rand.New(rand.NewPCG(1, 2))
-	w.measured(t, r, 1, "500 modules with one bit flipped", 0, func() string {
+	w.measured(t, r, 1, "250 modules with one bit flipped", 0, func() string {
 		accepted := 0
-		for range 500 {
+		for range 250 {
 			wasm := bytes.Clone(good)
 			wasm[rng.IntN(len(wasm))] ^= 1 << rng.IntN(8)
 			write(t, path, wasm)
@@ -166,9 +166,9 @@ func flippedBits(t *testing.T, w *world, r *report) {
 				t.Errorf("an error of another kind: %v", err)
 			}
 		}
-		if accepted == 0 || accepted > 400 {
-			t.Errorf("%d of 500 were accepted", accepted)
+		if accepted == 0 || accepted > 200 {
+			t.Errorf("%d of 250 were accepted", accepted)
 		}
-		return fmt.Sprintf("%d refused, %d are valid all the same", 500-accepted, accepted)
+		return fmt.Sprintf("%d refused, %d are valid all the same", 250-accepted, accepted)
 	})
 }

@@ -46,7 +46,7 @@ func (r *report) String() string {
 		if one.pause > 0 {
 			pause, heap = one.pause.Round(100*time.Microsecond).String(), fmt.Sprintf("%+.1f MiB", float64(one.heap)/(1<<20))
 		}
-		outcome, _, _ := strings.Cut(one.outcome, "\n")
+		outcome, _, _ := strings.Cut(strings.ReplaceAll(one.outcome, os.TempDir(), "…"), "\n")
 		if len(outcome) > 150 {
 			outcome = outcome[:150] + "…"
 		}

@@ -24,6 +24,7 @@ func TestSandbox(t *testing.T) {
 			t.Run(fmt.Sprintf("%02d %s", c.group, c.name), func(t *testing.T) { refuse(t, w, r, c) })
 		}
 		t.Run("01 flipped bits", func(t *testing.T) { flippedBits(t, w, r) })
+		t.Run("20 pinned", func(t *testing.T) { pinned(t, w, r) })
 		t.Run("20 replaced file", func(t *testing.T) { replacedFile(t, w, r) })
 	})
 	t.Run("started", func(t *testing.T) { cannotStart(t, r) })
@@ -31,6 +32,9 @@ func TestSandbox(t *testing.T) {
 	t.Run("09_pointers", func(t *testing.T) { wildPointers(t, r) })
 	t.Run("18_secrets", func(t *testing.T) { secrets(t, r) })
 	t.Run("20_cache", func(t *testing.T) { tamperedCache(t, r) })
+	t.Run("21_crash_loop", func(t *testing.T) { crashLoop(t, r) })
+	t.Run("21_broken_reloads", func(t *testing.T) { brokenReloads(t, r) })
+	t.Run("21_reload_in_flight", func(t *testing.T) { reloadInFlight(t, r) })
 	for _, source := range sources(t) {
 		want := expect(t, source)
 		name := strings.TrimSuffix(filepath.Base(source), ".wat")
