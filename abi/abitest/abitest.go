@@ -157,6 +157,9 @@ func (m *Module) Deliver(e *event.Event, attempt int) error {
 
 // deliver hands over an event as these bytes, which the caller laid out.
 func (m *Module) deliver(e *event.Event, envelope []byte) error {
+	if m.stuck {
+		return &Failure{Trap: errTime{m.limit}}
+	}
 	ctx := context.Background()
 	status, err := m.call(ctx, e, envelope)
 	if m.stuck {

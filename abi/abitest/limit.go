@@ -17,6 +17,9 @@ const grace = 2 * time.Second
 // limited runs the module for as long as it may. A module that cannot be stopped, such as one in the middle of a huge
 // memory.fill, is left behind: nothing else is asked of it, and its goroutine ends with the program.
 func (m *Module) limited(ctx context.Context, run func(context.Context) error) error {
+	if m.stuck {
+		return errTime{m.limit}
+	}
 	if m.limit == 0 {
 		return run(ctx)
 	}

@@ -52,6 +52,9 @@ func (k *kit) fresh(e *event.Event) outcome {
 // reset forgets instance, documents and everything else.
 func (k *kit) reset() error {
 	m := k.module
+	if m.stuck {
+		return errTime{m.limit}
+	}
 	m.Config, m.Documents, m.Emitted, m.Logs = k.options.Config, map[Key]string{}, nil, nil
 	m.refuse, m.invent = nil, ""
 	return m.discard(k.context())

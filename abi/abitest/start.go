@@ -1,7 +1,6 @@
 package abitest
 
 import (
-	"context"
 	"fmt"
 	"strings"
 
@@ -18,13 +17,10 @@ func startChecks() []check {
 
 // starting is a fresh instance, and how it failed to start.
 func (k *kit) starting() error {
-	m, ctx := k.module, context.Background()
-	if err := m.discard(ctx); err != nil {
+	if err := k.reset(); err != nil {
 		return err
 	}
-	m.Config, m.Documents, m.Emitted, m.Logs = k.options.Config, map[Key]string{}, nil, nil
-	m.refuse, m.invent = nil, ""
-	return m.instantiate(ctx)
+	return k.module.instantiate(k.context())
 }
 
 func (k *kit) starts() error {
@@ -82,7 +78,7 @@ func (k *kit) inboxGrows() error {
 // inbox asks for a buffer and fills it.
 func (k *kit) inbox(size uint32) error {
 	want := fmt.Sprintf("a buffer of %d bytes inside the memory", size)
-	if err := k.module.grow(context.Background(), size); err != nil {
+	if err := k.module.grow(k.context(), size); err != nil {
 		return differs(want, "%v%s", err, said(k.module))
 	}
 	at, memory := k.module.instance.inbox, k.module.instance.module.Memory()

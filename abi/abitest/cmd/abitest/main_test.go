@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -13,12 +14,23 @@ import (
 
 const (
 	balances = "../../../../plugins/examples/balances"
-	good     = balances + "/rust/balances.wasm"
 	bad      = "../../../../host/internal/plugin/testdata/bad/no_inbox.wasm"
 )
 
+// goodModule compiles a module that keeps to the ABI.
+func goodModule(t *testing.T) string {
+	t.Helper()
+	out := filepath.Join(t.TempDir(), "good.wasm")
+	cmd := exec.Command("clang", "--target=wasm32", "-O1", "-ffreestanding", "-nostdlib", "-Wl,--no-entry", "-DWRONG=0", "-o", out, "../../testdata/wrong/wrong.c")
+	if text, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %v\n%s\nscripts/setup installs clang and lld", cmd, err, text)
+	}
+	return out
+}
+
 func TestRun(t *testing.T) {
 	t.Parallel()
+	good := goodModule(t)
 	broken := filepath.Join(t.TempDir(), "broken.ndjson")
 	if err := os.WriteFile(broken, []byte(`{"stream":"a"}`), 0o600); err != nil {
 		t.Fatal(err)
@@ -30,7 +42,7 @@ func TestRun(t *testing.T) {
 		out, errors string // each a part
 	}{
 		{"good", []string{good}, 0, "passed   handle is exported\n", ""},
-		{"good with events", []string{"--events", balances + "/testdata/events.ndjson", "--config", "currency=EUR", "--time", "1m", good}, 0, " 0 failed", ""},
+		{"good with events", []string{"--events", balances + "/testdata/events.ndjson", "--config", "currency=EUR", "--time", "5m", good}, 0, " 0 failed", ""},
 		{"bad", []string{bad}, 1, "FAILED   eshost_inbox is exported\n         ABI.md:   | `eshost_inbox` | `(min i32) -> i32` |\n         expected: eshost_inbox (i32) -> i32\n         got:      no such export", ""},
 		{"no module", []string{balances + "/README.md"}, 1, "FAILED   a core module", ""},
 		{"no probe", []string{"--probe", good}, 1, "FAILED   probe: log", ""},
