@@ -106,8 +106,10 @@ type wish struct {
 	Position event.Position  `json:"position"`
 	Data     json.RawMessage `json:"data"`
 	Base64   *string         `json:"data_base64"`
-	Who      string          `json:"who"`
-	Why      string          `json:"why"`
+	// Generation is which one to go back to or to drop.
+	Generation int    `json:"generation"`
+	Who        string `json:"who"`
+	Why        string `json:"why"`
 }
 
 // ask makes the handler of one thing that people ask of a plugin. The path says of which plugin: nothing in
@@ -138,10 +140,12 @@ func (s *server) readWish(w http.ResponseWriter, r *http.Request, action store.A
 	if err := s.readObject(w, r, &body); err != nil {
 		return store.Request{}, err
 	}
-	about := store.Request{Position: body.Position, Data: body.Data, Who: s.signed(w, body.Who), Why: body.Why}
+	about := store.Request{Position: body.Position, Generation: body.Generation, Data: body.Data, Who: s.signed(w, body.Who), Why: body.Why}
 	switch {
 	case body.Position < 0:
 		return about, badRequest("", "position must not be negative")
+	case body.Generation < 0:
+		return about, badRequest("", "generation must not be negative")
 	case body.Data != nil && body.Base64 != nil:
 		return about, badRequest("", "data and data_base64 exclude each other")
 	case body.Base64 != nil:

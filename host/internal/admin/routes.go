@@ -43,6 +43,10 @@ func (s *server) routes() []route {
 		{"POST", "/v1/plugins/{plugin}/edit", Admin, s.ask(store.AskEdit)},
 		{"POST", "/v1/plugins/{plugin}/pause", Admin, s.ask(store.AskPause)},
 		{"POST", "/v1/plugins/{plugin}/resume", Admin, s.ask(store.AskResume)},
+		{"GET", "/v1/plugins/{plugin}/generations", Read, s.generations},
+		{"POST", "/v1/plugins/{plugin}/rebuild", Admin, s.ask(store.AskRebuild)},
+		{"POST", "/v1/plugins/{plugin}/rollback", Admin, s.ask(store.AskRollback)},
+		{"POST", "/v1/plugins/{plugin}/drop", Admin, s.ask(store.AskDrop)},
 		{"POST", "/v1/reload", Admin, s.reload},
 
 		{"GET", "/v1/streams/{stream...}", Read, s.stream},

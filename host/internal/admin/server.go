@@ -51,6 +51,7 @@ type Store interface {
 	Collections(ctx context.Context, generation int64) ([]string, error)
 	Spans(ctx context.Context, generation int64) ([]store.ModuleSpan, error)
 	Reloads(ctx context.Context, plugin string, limit int) ([]store.Reload, error)
+	Generations(ctx context.Context, plugin string) ([]store.GenerationStatus, error)
 }
 
 // Options of Serve.
