@@ -37,16 +37,16 @@ func TestCrashLoop(t *testing.T) {
 		rest(10 * time.Second)
 		for range 3 {
 			st := r.Status()
-			if st.State != Quarantined || w.store.condition.State != store.Quarantined {
-				t.Fatalf("the status is %+v, the condition %+v", st, w.store.condition)
+			if st.State != Quarantined || w.condition().State != store.Quarantined {
+				t.Fatalf("the status is %+v, the condition %+v", st, w.condition())
 			}
-			for _, reason := range []string{st.Reason, w.store.condition.Reason} {
+			for _, reason := range []string{st.Reason, w.condition().Reason} {
 				wantIn(t, "the reason", reason, "crashed on each of the last", "trap: as told", "replace the module", "nothing was skipped")
 			}
 			rest(10 * time.Minute)
 		}
-		if w.store.position != 0 || len(w.store.sequences) > 0 || len(w.commits()) > 0 {
-			t.Errorf("the checkpoint is at %d, the sequences are %v", w.store.position, w.store.sequences)
+		if w.position() != 0 || len(w.store.sequences) > 0 || len(w.commits()) > 0 {
+			t.Errorf("the checkpoint is at %d, the sequences are %v", w.position(), w.store.sequences)
 		}
 		before := calls.Load()
 		rest(time.Hour)
@@ -56,8 +56,8 @@ func TestCrashLoop(t *testing.T) {
 		stop()
 		w.start(otherModule{noting}, Options{})
 		w.reaches(2000)
-		if w.store.condition.State != store.Running || w.document("notes", "s7") != " 8" {
-			t.Errorf("with another module the condition is %+v, the document %q", w.store.condition, w.document("notes", "s7"))
+		if w.condition().State != store.Running || w.document("notes", "s7") != " 8" {
+			t.Errorf("with another module the condition is %+v, the document %q", w.condition(), w.document("notes", "s7"))
 		}
 	})
 }
@@ -75,7 +75,7 @@ func TestFewCrashesAreEvents(t *testing.T) {
 		}
 		w.append("e") // the fifth
 		rest(time.Minute)
-		if st := r.Status(); st.State != Quarantined || w.store.position != 5 || st.Parked != 4 {
+		if st := r.Status(); st.State != Quarantined || w.position() != 5 || st.Parked != 4 {
 			t.Errorf("the status is %+v", st)
 		}
 	})
@@ -95,8 +95,8 @@ func TestQuarantineEnds(t *testing.T) {
 				w.reaches(event.Position(bad + 1))
 				rest(time.Minute)
 				st := r.Status()
-				if st.State != Running || st.Parked != bad || w.store.condition.State != store.Running || w.document("notes", "good") == "" {
-					t.Errorf("the status is %+v, the condition %+v", st, w.store.condition)
+				if st.State != Running || st.Parked != bad || w.condition().State != store.Running || w.document("notes", "good") == "" {
+					t.Errorf("the status is %+v, the condition %+v", st, w.condition())
 				}
 			})
 		})
@@ -123,7 +123,7 @@ func TestProvenModule(t *testing.T) {
 		broken.Store("last", true)
 		w.append("last")
 		rest(time.Second / 2)
-		if st := r.Status(); st.State != Quarantined || w.store.position != crashesProven {
+		if st := r.Status(); st.State != Quarantined || w.position() != crashesProven {
 			t.Fatalf("the status is %+v", st)
 		}
 		broken.Delete("last") // by itself, as what depends on a document may

@@ -206,11 +206,11 @@ func TestPause(t *testing.T) {
 		check := func(r *Runner) {
 			t.Helper()
 			rest(time.Hour)
-			if st := r.Status(); st.State != Paused || w.store.position != 2 || w.store.condition.State != store.Paused {
-				t.Errorf("at %d the status is %+v, the condition %+v", w.store.position, st, w.store.condition)
+			if st := r.Status(); st.State != Paused || w.position() != 2 || w.condition().State != store.Paused {
+				t.Errorf("at %d the status is %+v, the condition %+v", w.position(), st, w.condition())
 			}
 			wantIn(t, "the reason", r.Status().Reason, "paused by ada: because", "eshost resume p")
-			wantIn(t, "the condition", w.store.condition.Reason, "paused by ada: because", "eshost resume p")
+			wantIn(t, "the condition", w.condition().Reason, "paused by ada: because", "eshost resume p")
 			if n := calls.Load(); n != before {
 				t.Errorf("%d events were handled in a pause", n-before)
 			}
@@ -225,8 +225,8 @@ func TestPause(t *testing.T) {
 		wantAnswer(t, w.ask(r, store.Request{Action: store.AskResume}), store.Done, "goes on from position 2")
 		w.reaches(4)
 		rest(time.Second)
-		if st := r.Status(); st.State != Running || st.Reason != "" || w.store.condition.State != store.Running {
-			t.Errorf("the status is %+v, the condition %+v", st, w.store.condition)
+		if st := r.Status(); st.State != Running || st.Reason != "" || w.condition().State != store.Running {
+			t.Errorf("the status is %+v, the condition %+v", st, w.condition())
 		}
 		if a, b := w.document("notes", "a"), w.document("notes", "b"); a != " 1 3" || b != " 2 4" {
 			t.Errorf("the documents are %q and %q", a, b)
@@ -253,8 +253,8 @@ func TestPauseOfAFullPlugin(t *testing.T) {
 		} {
 			w.ask(r, step.do)
 			rest(time.Second)
-			if st := r.Status(); st.State != step.state || !strings.HasPrefix(st.Reason, step.reason) || w.store.condition.Reason != st.Reason {
-				t.Errorf("after %s the status is %+v, the condition %+v", step.do.Action, st, w.store.condition)
+			if st := r.Status(); st.State != step.state || !strings.HasPrefix(st.Reason, step.reason) || w.condition().Reason != st.Reason {
+				t.Errorf("after %s the status is %+v, the condition %+v", step.do.Action, st, w.condition())
 			}
 		}
 		w.reaches(4)

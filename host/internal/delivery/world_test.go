@@ -103,6 +103,20 @@ func (w *world) sequence(key string) (store.Sequence, bool) {
 	return q, ok
 }
 
+// condition returns what the store says of the plugin.
+func (w *world) condition() store.Condition {
+	w.store.mu.Lock()
+	defer w.store.mu.Unlock()
+	return w.store.condition
+}
+
+// position returns the checkpoint.
+func (w *world) position() event.Position {
+	w.store.mu.Lock()
+	defer w.store.mu.Unlock()
+	return w.store.position
+}
+
 // document returns a document's text, empty if there is none.
 func (w *world) document(collection, key string) string {
 	w.store.mu.Lock()
