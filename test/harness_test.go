@@ -225,7 +225,7 @@ func (p *project) must(args ...string) string {
 	return out
 }
 
-var readyLine = regexp.MustCompile(`(?m)^eshost: ready, .*, (http://\S+)$`)
+var readyLine = regexp.MustCompile(`(?m)^eshost: ready, .*, (https?://\S+)$`)
 
 // ready waits for the line that says that the host runs, and returns its listener's URL.
 func (p *process) ready() string {
