@@ -21,36 +21,83 @@ const (
 	dropAtOnce = 2000
 )
 
-// watchGenerations goes on with what is being built and drops what has been kept long enough, until ctx ends.
+// watchGenerations goes on with what is being built and drops what has been kept long enough, until ctx ends. It alone
+// starts builds.
 func (h *Host) watchGenerations(ctx context.Context) {
 	ticker := time.NewTicker(sweepEvery)
 	defer ticker.Stop()
 	for {
+		h.sweepGenerations(ctx)
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
 		case <-h.sweep:
 		}
-		all, err := h.store.NotLive(ctx)
-		if err != nil {
-			continue // whoever needs the store says so
+	}
+}
+
+func (h *Host) sweepGenerations(ctx context.Context) {
+	all, err := h.store.NotLive(ctx)
+	if err != nil {
+		return // whoever needs the store says so
+	}
+	for _, p := range h.list() {
+		h.endStrayBuild(p, all)
+		if p.owns() && p.wantsBuild.Swap(false) {
+			h.rebuildChanged(ctx, p)
 		}
-		for i := range all {
-			g := &all[i]
-			p := h.find(g.Plugin)
-			if p == nil || !p.owns() {
-				continue
-			}
-			switch {
-			case g.State == store.Building && !p.isBuilding():
-				if err := p.startBuild(p.ctx, h, g.Generation, g.Module); err != nil && ctx.Err() == nil {
-					h.log.Error("cannot go on building a generation", "plugin", g.Plugin, "generation", g.Number, "error", withHint(err))
-				}
-			case g.State == store.Retired && time.Since(g.RetiredAt) > p.conf.KeepOld:
-				h.drop(ctx, g)
-			}
+	}
+	for i := range all {
+		g := &all[i]
+		p := h.find(g.Plugin)
+		if p == nil || !p.owns() {
+			continue
 		}
+		switch {
+		case g.State == store.Building && p.current() == nil:
+			err := p.startBuild(p.ctx, h, g)
+			p.tellBuildError(ctx, h, g, err)
+		case g.State == store.Dropping, g.State == store.Retired && time.Since(g.RetiredAt) > p.conf.KeepOld:
+			h.drop(ctx, g)
+		}
+	}
+}
+
+// endStrayBuild ends a build whose generation is none any more.
+func (h *Host) endStrayBuild(p *hosted, all []store.GenerationStatus) {
+	b := p.current()
+	if b == nil || b.live.Load() {
+		return
+	}
+	there := slices.ContainsFunc(all, func(g store.GenerationStatus) bool { return g.ID == b.gen.ID && g.State == store.Building })
+	if !there {
+		b.stop(nil) // a switch has stopped it already
+	}
+}
+
+// tellBuildError says why a generation cannot be built, where everybody sees it. Invariant 9.
+func (p *hosted) tellBuildError(ctx context.Context, h *Host, g *store.GenerationStatus, err error) {
+	if err == nil || ctx.Err() != nil || withHint(err) == g.Condition.Reason {
+		return
+	}
+	h.log.Error("cannot go on building a generation", "plugin", g.Plugin, "generation", g.Number, "error", withHint(err))
+	lease, leaseErr := h.store.Acquire(ctx, g.ID, h.self.ID)
+	if leaseErr == nil {
+		leaseErr = errors.Join(
+			h.store.SetCondition(ctx, g.ID, lease.Epoch, store.Condition{State: store.BackingOff, Reason: withHint(err), Since: time.Now()}),
+			h.store.Release(ctx, g.ID, lease.Epoch))
+	}
+	if leaseErr != nil {
+		h.log.Debug("cannot record why a generation is not built", "plugin", g.Plugin, "error", leaseErr)
+	}
+}
+
+// lookAtOnce has watchGenerations look without delay.
+func (h *Host) lookAtOnce() {
+	select {
+	case h.sweep <- struct{}{}:
+	default:
 	}
 }
 
@@ -75,33 +122,65 @@ func (p *hosted) owns() bool {
 	return st.Epoch != 0 && st.State != delivery.Waiting && st.State != delivery.Stopped
 }
 
-func (p *hosted) isBuilding() bool {
+// current is the build beside the live generation, nil if there is none.
+func (p *hosted) current() *build {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.build != nil
+	return p.build
 }
 
-// aboutGenerations carries out a request about a plugin's generations. It reports whether that is what it is.
+// aboutGenerations carries out a request about a plugin's generations, if it is one and this host owns the plugin. It
+// does so beside the caller, once, however often it is called. It reports whether the request is about generations.
 func (h *Host) aboutGenerations(ctx context.Context, p *hosted, r store.Request) bool {
-	var err error
-	done := ""
-	switch r.Action {
-	case store.AskRebuild:
-		done, err = p.rebuild(ctx, h, r.Digest)
-	case store.AskRollback:
-		p.askRollback(h, r)
-		return true
-	case store.AskDrop:
-		done, err = h.dropOf(ctx, p, r.Generation)
-	default:
+	if r.Action != store.AskRebuild && r.Action != store.AskRollback && r.Action != store.AskDrop {
 		return false
 	}
-	a := store.Answer{Request: r.ID, State: store.Done, Text: done}
-	if err != nil {
-		a.State, a.Text = store.Refused, withHint(err)
+	if !p.owns() || !p.take(r.ID) {
+		return true
 	}
-	h.answer(ctx, a)
+	h.group.Go(func() error {
+		defer p.letGo(r.ID)
+		done, err := h.carryOut(ctx, p, r)
+		a := store.Answer{Request: r.ID, State: store.Done, Text: done}
+		if err != nil {
+			a.State, a.Text = store.Refused, withHint(err)
+		}
+		if ctx.Err() == nil && p.ctx.Err() == nil && !errors.Is(err, store.ErrLeaseLost) { // else it is another owner's
+			h.answer(ctx, a)
+		}
+		return nil
+	})
 	return true
+}
+
+func (h *Host) carryOut(ctx context.Context, p *hosted, r store.Request) (string, error) {
+	switch r.Action {
+	case store.AskRebuild:
+		return p.rebuild(ctx, h, r)
+	case store.AskRollback:
+		return h.rollBack(ctx, p, r)
+	}
+	return h.dropOf(ctx, p, r.Generation)
+}
+
+// take reports whether nobody carries the request out yet.
+func (p *hosted) take(request int64) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.taken[request] {
+		return false
+	}
+	if p.taken == nil {
+		p.taken = make(map[int64]bool)
+	}
+	p.taken[request] = true
+	return true
+}
+
+func (p *hosted) letGo(request int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.taken, request)
 }
 
 func (h *Host) answer(ctx context.Context, a store.Answer) {
@@ -111,18 +190,18 @@ func (h *Host) answer(ctx context.Context, a store.Answer) {
 }
 
 // rebuild begins a generation from the plugin's start, with a stored module or the declared one.
-func (p *hosted) rebuild(ctx context.Context, h *Host, digest string) (string, error) {
+func (p *hosted) rebuild(ctx context.Context, h *Host, r store.Request) (string, error) {
 	wasm, _, err := readModule(p.conf.Module)
 	if err != nil {
 		return "", fmt.Errorf("read the declared module: %w", err)
 	}
 	// The declared one is kept too: it is what a rollback goes back to.
-	declared := digestOf(wasm)
-	if err := h.store.PutModule(ctx, declared, wasm); err != nil {
+	digest := digestOf(wasm)
+	if err := h.store.PutModule(ctx, digest, wasm); err != nil {
 		return "", err
 	}
-	if digest == "" {
-		digest = declared
+	if r.Digest != "" {
+		digest = r.Digest
 	}
 	if wasm, err = h.store.Module(ctx, digest); err != nil {
 		return "", err
@@ -134,48 +213,104 @@ func (p *hosted) rebuild(ctx context.Context, h *Host, digest string) (string, e
 	if err := errors.Join(tryStart(ctx, m), m.Close(ctx)); err != nil {
 		return "", p.startError(err)
 	}
-	return p.beginBuild(ctx, h, digest)
+	gen, err := p.beginBuild(ctx, h, digest)
+	if errors.Is(err, store.ErrBuilding) {
+		return p.alreadyBuilding(ctx, h, r, digest, err)
+	}
+	if err != nil {
+		return "", err
+	}
+	return beingBuilt(gen), nil
 }
 
-func (p *hosted) beginBuild(ctx context.Context, h *Host, digest string) (string, error) {
+func beingBuilt(gen store.Generation) string {
+	return fmt.Sprintf("generation %d is being built from position %d", gen.Number, gen.Position+1)
+}
+
+// alreadyBuilding is what the request itself has begun, before an answer that was lost, or what somebody else has.
+func (p *hosted) alreadyBuilding(ctx context.Context, h *Host, r store.Request, digest string, err error) (string, error) {
+	all, listErr := h.store.Generations(ctx, p.conf.Name)
+	if listErr != nil {
+		return "", listErr
+	}
+	for _, g := range all {
+		if g.State != store.Building {
+			continue
+		}
+		if g.Module == digest && g.CreatedAt.After(r.RequestedAt) {
+			return beingBuilt(g.Generation), nil
+		}
+		return "", &Error{Subject: pluginSubject(p.conf.Name), Err: fmt.Errorf("generation %d is being built already", g.Number),
+			hint: fmt.Sprintf("wait for it, or give it up: eshost rebuild %s --drop-old --generation %d", p.conf.Name, g.Number)}
+	}
+	return "", err
+}
+
+func (p *hosted) beginBuild(ctx context.Context, h *Host, digest string) (store.Generation, error) {
 	start, err := p.buildStart(ctx, h)
 	if err != nil {
-		return "", err
+		return store.Generation{}, err
 	}
-	gen, err := h.store.BuildGeneration(ctx, p.conf.Name, start, digest)
-	if err != nil {
-		return "", err
-	}
-	if err := p.startBuild(p.ctx, h, gen, digest); err != nil {
-		return "", err
-	}
-	return fmt.Sprintf("generation %d is being built from position %d", gen.Number, start+1), nil
+	defer h.lookAtOnce()
+	return h.store.BuildGeneration(ctx, p.conf.Name, start, digest)
 }
 
 // buildStart is where a read model begins: where it is declared, or at the first event.
 func (p *hosted) buildStart(ctx context.Context, h *Host) (event.Position, error) {
-	switch start := p.conf.Start; start.At {
+	at, err := BuildStart(ctx, h.store, &p.conf)
+	return min(at, p.status().Position), err
+}
+
+// BuildStart returns the position after which a rebuild of a plugin begins: its declared start if that is a position or
+// a time, else the log's beginning.
+func BuildStart(ctx context.Context, log store.Log, conf *config.Plugin) (event.Position, error) {
+	switch start := conf.Start; start.At {
 	case config.StartAtPosition:
 		return max(start.Position-1, 0), nil
 	case config.StartAtTime:
-		at, err := h.store.PositionBefore(ctx, start.Time)
+		at, err := log.PositionBefore(ctx, start.Time)
 		if err != nil {
 			return 0, fmt.Errorf("find where to start: %w", err)
 		}
-		return min(at, p.status().Position), nil
+		return at, nil
 	}
 	return 0, nil
+}
+
+// rebuildDeclared begins a generation with the module in the plugin's file, in the place of a build of an older one.
+func (p *hosted) rebuildDeclared(ctx context.Context, h *Host, wasm []byte) error {
+	digest := digestOf(wasm)
+	if err := h.store.PutModule(ctx, digest, wasm); err != nil {
+		return err
+	}
+	_, err := p.beginBuild(ctx, h, digest)
+	if !errors.Is(err, store.ErrBuilding) {
+		return err
+	}
+	all, err := h.store.Generations(ctx, p.conf.Name)
+	if err != nil {
+		return err
+	}
+	for i := range all {
+		if g := &all[i]; g.State == store.Building {
+			if g.Module == digest {
+				return nil // by a host before this one
+			}
+			p.abandon()
+			h.drop(ctx, g)
+		}
+	}
+	_, err = p.beginBuild(ctx, h, digest)
+	return err
 }
 
 // rebuildWith begins a generation with a module that has just been put in the place of the declared one.
 func (p *hosted) rebuildWith(ctx context.Context, h *Host, m *plugin.Module, wasm []byte) ReloadOutcome {
 	digest := m.Digest()
 	_ = m.Close(ctx) // it is loaded again for the build; closing a module cannot fail
-	err := h.store.PutModule(ctx, digest, wasm)
-	if err == nil {
-		_, err = p.beginBuild(ctx, h, digest)
-	}
-	if err != nil {
+	if !p.owns() {
+		p.wantsBuild.Store(true) // as soon as it does, if the owner does not build it
+	} else if err := p.rebuildDeclared(ctx, h, wasm); err != nil {
 		p.declare("") // so that it is tried again
 		return p.refuse(ctx, h, digest, err)
 	}
@@ -185,49 +320,24 @@ func (p *hosted) rebuildWith(ctx context.Context, h *Host, m *plugin.Module, was
 	return o
 }
 
-// changedAtStart is a plugin whose module was changed while no host ran, and that is to be rebuilt then. The module
-// that made the read model goes on with it where the store has it.
-func (p *hosted) changedAtStart(ctx context.Context, h *Host, before string) error {
-	err := p.standIn(ctx, h, before)
-	if errors.Is(err, store.ErrNotFound) {
-		h.log.Warn("the module that made the read model is not at hand: the new one goes on with it while it is rebuilt", "plugin", p.conf.Name)
-		err = nil
-	}
-	if err != nil {
-		return err
-	}
+// rebuildChanged begins a generation with a module that was put in the place of the declared one while no host ran, or
+// while another one had the plugin.
+func (h *Host) rebuildChanged(ctx context.Context, p *hosted) {
 	all, err := h.store.Generations(ctx, p.conf.Name)
-	if err != nil || slices.ContainsFunc(all, func(g store.GenerationStatus) bool { return g.State == store.Building }) {
-		return err
+	if err == nil && slices.ContainsFunc(all, func(g store.GenerationStatus) bool { return g.State == store.Live && g.Digest == p.declaredDigest() }) {
+		return // the owner before has
 	}
-	wasm, _, err := readModule(p.conf.Module)
-	if err != nil {
-		return fmt.Errorf("read the module of plugin %q: %w", p.conf.Name, err)
-	}
-	if err := h.store.PutModule(ctx, digestOf(wasm), wasm); err != nil {
-		return err
-	}
-	start, err := p.buildStart(ctx, h)
+	var wasm []byte
 	if err == nil {
-		_, err = h.store.BuildGeneration(ctx, p.conf.Name, start, digestOf(wasm)) // watchGenerations goes on with it
+		wasm, _, err = readModule(p.conf.Module)
 	}
-	if errors.Is(err, store.ErrBuilding) {
-		return nil
+	if err == nil {
+		err = p.rebuildDeclared(ctx, h, wasm)
 	}
-	return err
-}
-
-// askRollback has the plugin go back to a retired generation between two runners.
-func (p *hosted) askRollback(h *Host, r store.Request) {
-	p.between(func(ctx context.Context) {
-		to, err := h.retired(ctx, p, r.Generation)
-		if err == nil {
-			err = p.rollBack(ctx, h, to, r.ID)
-		}
-		if err != nil {
-			h.answer(ctx, store.Answer{Request: r.ID, State: store.Refused, Text: withHint(err)})
-		}
-	})
+	if err != nil && ctx.Err() == nil {
+		p.wantsBuild.Store(true)
+		h.log.Warn("cannot begin to rebuild with the new module, trying again", "plugin", p.conf.Name, "error", withHint(err))
+	}
 }
 
 // retired finds a retired generation by its number, or the newest for 0.
@@ -236,12 +346,16 @@ func (h *Host) retired(ctx context.Context, p *hosted, number int) (store.Genera
 	if err != nil {
 		return store.GenerationStatus{}, err
 	}
-	for _, g := range all {
-		if g.State == store.Retired && (number == 0 || g.Number == number) {
-			return g, nil
+	found := -1
+	for i, g := range all {
+		if g.State == store.Retired && (g.Number == number || number == 0 && (found < 0 || g.RetiredAt.After(all[found].RetiredAt))) {
+			found = i
 		}
 	}
-	if number != 0 {
+	switch {
+	case found >= 0:
+		return all[found], nil
+	case number != 0:
 		return store.GenerationStatus{}, fmt.Errorf("there is no retired generation %d", number)
 	}
 	return store.GenerationStatus{}, errors.New("there is no retired generation to go back to")
@@ -256,7 +370,7 @@ func (h *Host) dropOf(ctx context.Context, p *hosted, number int) (string, error
 	var dropped []int
 	for i := range all {
 		g := &all[i]
-		if g.State == store.Live || number != 0 && g.Number != number || number == 0 && g.State != store.Retired {
+		if g.State == store.Live || number != 0 && g.Number != number || number == 0 && g.State == store.Building {
 			continue
 		}
 		if g.State == store.Building {
@@ -265,18 +379,29 @@ func (h *Host) dropOf(ctx context.Context, p *hosted, number int) (string, error
 		h.drop(ctx, g)
 		dropped = append(dropped, g.Number)
 	}
-	if len(dropped) == 0 {
-		return "", errors.New("there is no such generation to drop; the live one cannot be dropped")
+	switch {
+	case len(dropped) > 0:
+		return fmt.Sprintf("dropped generation %s", commas(dropped)), nil
+	case number != 0:
+		return "", fmt.Errorf("there is no generation %d to drop; the live one cannot be dropped", number)
 	}
-	return fmt.Sprintf("dropped generation %v", dropped), nil
+	return "", errors.New("there is no retired generation to drop")
+}
+
+func commas(numbers []int) string {
+	text := ""
+	for i, n := range numbers {
+		if i > 0 {
+			text += ", "
+		}
+		text += fmt.Sprint(n)
+	}
+	return text
 }
 
 // abandon stops the build and waits for its end.
 func (p *hosted) abandon() {
-	p.mu.Lock()
-	b := p.build
-	p.mu.Unlock()
-	if b != nil {
+	if b := p.current(); b != nil {
 		b.stop(nil)
 		<-b.done
 	}

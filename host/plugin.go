@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -33,10 +34,13 @@ type hosted struct {
 	gen       store.Generation // the live one
 	heldUntil event.Position
 
+	astray     atomic.Bool // another generation may be the live one
+	wantsBuild atomic.Bool // the module was changed while no host ran, and is to build the read model anew
+
 	mu         sync.Mutex
 	declared   string                      // digest of the module in the file
 	build      *build                      // beside the live generation, nil if there is none
-	hold       string                      // why that one is not live although it has caught up
+	taken      map[int64]bool              // requests about generations that are being carried out
 	interludes []func(ctx context.Context) // to be done between two runners
 
 	module  *plugin.Module // that handles events
@@ -106,19 +110,16 @@ func (p *hosted) launch(ctx context.Context, g *errgroup.Group, h *Host, atStart
 
 // run delivers until ctx ends, with one runner after another as the module is replaced.
 func (p *hosted) run(ctx context.Context, h *Host) error {
-	gen, err := p.place(ctx, h)
-	if err == nil {
-		err = p.settleModule(ctx, h, gen)
-	}
-	if err != nil {
+	if err := p.locate(ctx, h); err != nil {
 		return err
 	}
-	_, err = delivery.ParseOrder(string(p.conf.OrderBy))
+	_, err := delivery.ParseOrder(string(p.conf.OrderBy))
 	if err != nil {
 		return &Error{Subject: pluginSubject(p.conf.Name), Err: err}
 	}
 	reader := h.tail.NewReader(event.Filter{Types: p.conf.Events})
 	defer reader.Close()
+	h.metrics.delivery.Begin(p.conf.Name)
 	for ctx.Err() == nil {
 		m, run, err := p.begin(ctx)
 		if err != nil {
@@ -126,10 +127,15 @@ func (p *hosted) run(ctx context.Context, h *Host) error {
 		}
 		o := p.options(h, p.gen.ID)
 		o.HeldUntil = p.heldUntil
-		r := delivery.NewRunner(toldState{h.store, &h.changes}, reader, module{m, p.conf.Limits.Memory, &p.pool}, o)
+		r := delivery.NewRunner(liveState{toldState{h.store, &h.changes}, h, p}, reader, module{m, p.conf.Limits.Memory, &p.pool}, o)
 		p.setRunner(r)
 		r.Run(run)
 		p.interlude(ctx)
+		if p.astray.Swap(false) {
+			if err := p.locate(ctx, h); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }
@@ -155,49 +161,6 @@ func (p *hosted) options(h *Host, generation int64) delivery.Options {
 		Metrics:      h.metrics.delivery,
 		Committed:    h.o.Committed,
 	}
-}
-
-// settleModule finds out which generation is delivered to, and which module stands in for the declared one.
-func (p *hosted) settleModule(ctx context.Context, h *Host, gen store.Generation) error {
-	p.gen = gen
-	all, err := h.store.Generations(ctx, p.conf.Name)
-	if err != nil {
-		return fmt.Errorf("read the generations of plugin %q: %w", p.conf.Name, err)
-	}
-	digest := ""
-	for _, g := range all {
-		if g.ID == gen.ID {
-			p.heldUntil, digest = g.HeldUntil, g.Digest
-		}
-	}
-	in, err := h.store.FindStandIn(ctx, p.conf.Name)
-	if err != nil {
-		return fmt.Errorf("read what stands in for the module of plugin %q: %w", p.conf.Name, err)
-	}
-	declared := p.declaredDigest()
-	if in.Digest != "" && in.InsteadOf == declared {
-		return p.standIn(ctx, h, in.Digest)
-	}
-	if p.conf.OnChange == config.OnChangeRebuild && digest != "" && digest != declared {
-		return p.changedAtStart(ctx, h, digest)
-	}
-	return nil
-}
-
-// standIn has a stored module run in the place of the declared one.
-func (p *hosted) standIn(ctx context.Context, h *Host, digest string) error {
-	wasm, err := h.store.Module(ctx, digest)
-	if err != nil {
-		return fmt.Errorf("read the module of plugin %q: %w", p.conf.Name, err)
-	}
-	m, err := compileModule(ctx, h.engine, p.conf, wasm)
-	if err != nil {
-		return err
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.next = m
-	return nil
 }
 
 // setRunner counts on from the runner before.

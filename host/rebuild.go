@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -17,25 +18,33 @@ import (
 // build is a generation of a plugin on its way to become the live one. Its runner goes no further than the live one's,
 // so that both can be made to meet at one position: there the new one takes over what the old one has emitted so far.
 type build struct {
-	gen    store.Generation
+	gen    store.GenerationStatus
 	module *plugin.Module
 	runner *delivery.Runner
 	stop   context.CancelCauseFunc
-	done   chan struct{} // closed when the runner has stopped
+	done   chan struct{} // closed when the runner has stopped and the module is given up
+	ended  chan struct{} // closed when the runner has stopped
 	live   atomic.Bool   // it has become the live one: the module is the plugin's now
+	fate   sync.Mutex    // held while it is decided whether it becomes that
+	over   bool          // it does not, in this process
+	pace   pace          // awaitMeeting's
+	hold   string        // awaitMeeting's: why it is not live although it has caught up
 }
 
 const (
-	// meetPatience is how long the live generation may stand still for the new one to reach it.
-	meetPatience = 10 * time.Second
-	// meetWithin is how close the new one must be before that, in positions.
+	buildLook = 50 * time.Millisecond
+	// meetWithin is how close the new generation must be, in positions, before the live one stands still for it. One that
+	// handles more than that in meetTime may be further away.
 	meetWithin = 2000
-	buildLook  = 50 * time.Millisecond
+	meetTime   = time.Second
+	// meetPatience is how long the live one stands still at most, and meetAgain how long it then runs before the next try.
+	meetPatience = 5 * time.Second
+	meetAgain    = 10 * time.Second
 )
 
 // startBuild goes on with a generation that is being built, until it is live or ctx ends.
-func (p *hosted) startBuild(ctx context.Context, h *Host, gen store.Generation, digest string) error {
-	wasm, err := h.store.Module(ctx, digest)
+func (p *hosted) startBuild(ctx context.Context, h *Host, gen *store.GenerationStatus) error {
+	wasm, err := h.store.Module(ctx, gen.Module)
 	if err != nil {
 		return fmt.Errorf("read the module to build with: %w", err)
 	}
@@ -43,28 +52,31 @@ func (p *hosted) startBuild(ctx context.Context, h *Host, gen store.Generation, 
 	if err != nil {
 		return err
 	}
-	reader := h.tail.NewReader(event.Filter{Types: p.conf.Events})
+	filter := event.Filter{Types: p.conf.Events}
+	reader := h.tail.NewReader(filter)
 	o := p.options(h, gen.ID)
 	o.HeldUntil, o.Committed = math.MaxInt64, nil
 	o.Metrics = nil // they are the live generation's
 	o.Logger = o.Logger.With("generation", gen.Number)
-	b := &build{gen: gen, module: m, done: make(chan struct{})}
-	b.runner = delivery.NewRunner(toldState{h.store, &h.changes}, &following{Feed: reader, leader: p}, module{m, p.conf.Limits.Memory, &p.guests}, o)
+	b := &build{gen: *gen, module: m, done: make(chan struct{}), ended: make(chan struct{})}
+	feed := &following{Feed: reader, log: h.store, filter: filter, leader: p}
+	b.runner = delivery.NewRunner(unpaused{toldState{h.store, &h.changes}}, feed, module{m, p.conf.Limits.Memory, &p.pool}, o)
 	run, stop := context.WithCancelCause(ctx)
 	b.stop = stop
 	p.mu.Lock()
 	p.build = b
 	p.mu.Unlock()
-	h.log.Info("building a generation beside the live one", "plugin", p.conf.Name, "generation", gen.Number, "digest", digest)
+	h.log.Info("building a generation beside the live one", "plugin", p.conf.Name, "generation", gen.Number, "digest", gen.Module, "from", gen.Position)
 	h.group.Go(func() error {
+		defer close(b.ended)
 		defer reader.Close()
 		b.runner.Run(run)
-		close(b.done)
 		return nil
 	})
 	h.group.Go(func() error {
 		p.awaitMeeting(run, h, b)
-		<-b.done
+		stop(nil)
+		<-b.ended
 		p.endBuild(b)
 		return nil
 	})
@@ -73,20 +85,71 @@ func (p *hosted) startBuild(ctx context.Context, h *Host, gen store.Generation, 
 
 // endBuild forgets a build that has ended. One that is not live is found again in the store, by whoever owns the plugin.
 func (p *hosted) endBuild(b *build) {
+	b.fate.Lock()
+	b.over = true
+	b.fate.Unlock()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.build == b {
-		p.build, p.hold = nil, ""
+		p.build = nil
 	}
 	if !b.live.Load() {
 		_ = b.module.Close(context.Background()) // nobody has it any more; closing a module cannot fail
 	}
+	close(b.done)
 }
 
-// awaitMeeting has the live generation's runner end when the new one is close behind it.
+// unpaused is the store of a build: a person's pause is the live generation's, and the build becomes that one's successor.
+type unpaused struct{ delivery.State }
+
+func (unpaused) Paused(context.Context, string) (*store.Pause, error) { return nil, nil }
+
+// following is a feed that stays behind the live generation.
+type following struct {
+	delivery.Feed
+	log    store.Log
+	filter event.Filter
+	leader *hosted
+}
+
+// nearPositions is how far the end may be away for events to be read at once, without waiting for more to come.
+const nearPositions = 20_000
+
+// Next waits until the live generation is ahead, and returns nothing that it has not passed. Invariant 1: what it has
+// passed is final.
+func (f *following) Next(ctx context.Context, after event.Position, limit, maxBytes int) (event.Batch, error) {
+	var to event.Position
+	for {
+		if to = f.leader.status().Position; to > after {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			return event.Batch{}, ctx.Err()
+		case <-time.After(buildLook):
+		}
+	}
+	if to-after <= nearPositions {
+		return f.log.Read(ctx, store.ReadOptions{After: after, UpTo: to, Filter: f.filter, Limit: limit, MaxBytes: maxBytes})
+	}
+	b, err := f.Feed.Next(ctx, after, limit, maxBytes)
+	if err != nil || b.UpTo <= to {
+		return b, err
+	}
+	n := 0
+	for n < len(b.Events) && b.Events[n].Position <= to {
+		n++
+	}
+	b.Events, b.UpTo = b.Events[:n], to
+	return b, nil
+}
+
+// awaitMeeting has the live generation's runner end when the new one is close behind it, and returns when the two have
+// met or the build has no future here.
 func (p *hosted) awaitMeeting(ctx context.Context, h *Host, b *build) {
 	ticker := time.NewTicker(buildLook)
 	defer ticker.Stop()
+	var rest time.Time
 	for {
 		select {
 		case <-ctx.Done():
@@ -94,25 +157,64 @@ func (p *hosted) awaitMeeting(ctx context.Context, h *Host, b *build) {
 		case <-ticker.C:
 		}
 		live, next := p.status(), b.runner.Status()
-		behind := live.Position - next.Position
-		if next.Epoch == 0 || live.Epoch == 0 || behind > meetWithin || next.State != delivery.Running || live.State == delivery.Waiting {
+		if live.State == delivery.Waiting {
+			return // whoever owns the plugin goes on with the build
+		}
+		b.pace.note(next.Position)
+		if !b.near(live, next) || time.Now().Before(rest) {
 			continue
 		}
-		if why := p.notYet(live); why != "" {
-			p.setHold(why)
+		why := p.notYet(live, next)
+		b.setHold(ctx, h, next.Epoch, why)
+		if why != "" {
 			continue
 		}
-		p.setHold("")
-		met := make(chan bool, 1)
+		met := make(chan error, 1)
 		p.between(func(ctx context.Context) { met <- p.meet(ctx, h, b) })
 		select {
 		case <-ctx.Done():
 			return
-		case ok := <-met:
-			if ok {
+		case err := <-met:
+			if err == nil {
 				return
 			}
+			rest = time.Now().Add(meetAgain)
 		}
+	}
+}
+
+// near reports whether both move and the new one would reach the live one soon.
+func (b *build) near(live, next delivery.Status) bool {
+	behind := live.Position - next.Position
+	moves := live.Epoch != 0 && live.State != delivery.Starting && live.State != delivery.Stopped && next.Epoch != 0 && next.State == delivery.Running
+	return moves && behind >= 0 && behind <= max(meetWithin, b.pace.in(meetTime))
+}
+
+// notYet says why a new generation must not take over although it has caught up.
+func (p *hosted) notYet(live, next delivery.Status) string {
+	switch {
+	case p.conf.Emits() && live.Waiting > 0:
+		// What these events emit would be held back in the new generation and never be emitted by the old one.
+		return fmt.Sprintf("it has caught up, but %d events wait behind failed ones in the live generation, and the plugin emits events: retry or skip them first, see eshost parked list %s",
+			live.Waiting, p.conf.Name)
+	case next.Retrying > 0:
+		return fmt.Sprintf("it has caught up, but %d of its sequences are still retried", next.Retrying)
+	}
+	return ""
+}
+
+// setHold tells everybody why the build is not live yet. Invariant 9.
+func (b *build) setHold(ctx context.Context, h *Host, epoch int64, why string) {
+	if b.hold == why {
+		return
+	}
+	b.hold = why
+	c := store.Condition{State: store.Running, Reason: why, Since: time.Now()}
+	if err := h.store.SetCondition(ctx, b.gen.ID, epoch, c); err != nil && ctx.Err() == nil {
+		h.log.Debug("cannot record why a generation is not live yet", "plugin", b.gen.Plugin, "error", err)
+	}
+	if why != "" {
+		h.log.Warn("the new generation has to wait", "plugin", b.gen.Plugin, "generation", b.gen.Number, "reason", why)
 	}
 }
 
@@ -137,63 +239,39 @@ func (p *hosted) interlude(ctx context.Context) {
 	}
 }
 
-// notYet says why a new generation must not take over although it has caught up.
-func (p *hosted) notYet(live delivery.Status) string {
-	if live.Waiting == 0 || !p.conf.Emits() {
-		return ""
-	}
-	// What these events emit would be held back in the new generation and never be emitted by the old one.
-	return fmt.Sprintf("%d events wait behind failed ones in the live generation, and the plugin emits events: retry or skip them first", live.Waiting)
-}
-
-// following is a feed that stays behind the live generation.
-type following struct {
-	delivery.Feed
-	leader *hosted
-}
-
-// Next waits until the live generation is ahead, and returns nothing that it has not passed.
-func (f *following) Next(ctx context.Context, after event.Position, limit, maxBytes int) (event.Batch, error) {
-	var to event.Position
-	for {
-		if to = f.leader.status().Position; to > after {
-			break
-		}
-		select {
-		case <-ctx.Done():
-			return event.Batch{}, ctx.Err()
-		case <-time.After(buildLook):
-		}
-	}
-	b, err := f.Feed.Next(ctx, after, limit, maxBytes)
-	if err != nil || b.UpTo <= to {
-		return b, err
-	}
-	n := 0
-	for n < len(b.Events) && b.Events[n].Position <= to {
-		n++
-	}
-	b.Events, b.UpTo = b.Events[:n], to
-	return b, nil
-}
-
-// meet makes a built generation the live one. The live one's runner has ended and left its lease to this host. It
-// reports false if that one must go on for now.
-func (p *hosted) meet(ctx context.Context, h *Host, b *build) bool {
+// meet makes a built generation the live one. The live one's runner has ended and left its lease to this host; it goes on
+// if meet fails.
+func (p *hosted) meet(ctx context.Context, h *Host, b *build) error {
+	log := h.log.With("plugin", p.conf.Name, "generation", b.gen.Number)
 	began := time.Now()
 	err := p.switchTo(ctx, h, b)
-	log := h.log.With("plugin", p.conf.Name, "generation", b.gen.Number)
-	if err != nil {
+	switch {
+	case errors.Is(err, errEdited):
+		log.Info("building the generation anew: an event was edited since it was begun")
+		return p.buildAnew(ctx, h, b)
+	case err != nil:
 		if ctx.Err() == nil {
 			log.Warn("the new generation cannot take over yet", "error", err)
 		}
-		return false
+		return err
 	}
-	log.Info("the new generation is live", "pause", time.Since(began).Round(time.Millisecond))
-	return true
+	log.Info("the new generation is live", "position", p.gen.Position, "parked", b.runner.Status().Parked, "pause", time.Since(began).Round(time.Millisecond))
+	return nil
 }
 
+// errEdited says that a build has handled an event, or may have, before somebody put other data in its place.
+var errEdited = errors.New("an event was edited meanwhile")
+
 func (p *hosted) switchTo(ctx context.Context, h *Host, b *build) error {
+	b.fate.Lock()
+	defer b.fate.Unlock()
+	if b.over {
+		return errors.New("its build has ended")
+	}
+	last := p.status() // nothing is committed to the live one any more
+	if why := p.notYet(last, b.runner.Status()); why != "" {
+		return errors.New(why)
+	}
 	old, err := h.store.Acquire(ctx, p.gen.ID, h.self.ID)
 	if err != nil {
 		return err
@@ -204,24 +282,62 @@ func (p *hosted) switchTo(ctx context.Context, h *Host, b *build) error {
 		}
 		time.Sleep(time.Millisecond)
 	}
+	if edited, err := b.outdated(ctx, h); err != nil || edited {
+		return errors.Join(err, errIf(edited, errEdited))
+	}
 	b.stop(delivery.ErrReplaced)
-	<-b.done
+	<-b.ended
 	next, err := h.store.Acquire(ctx, b.gen.ID, h.self.ID)
 	if err == nil && next.Position != old.Position {
 		err = fmt.Errorf("it is at %d, the live one at %d", next.Position, old.Position)
 	}
-	if err == nil {
-		err = h.store.SwitchGeneration(ctx, store.Switch{
-			Plugin: p.conf.Name, From: p.gen.ID, FromEpoch: old.Epoch, To: b.gen.ID, ToEpoch: next.Epoch,
-			HeldUntil: old.Position, StandIn: p.standInFor(b.module.Digest()),
-		})
-	}
 	if err != nil {
 		return err
 	}
+	held := max(old.Position, p.heldUntil)
+	err = h.store.SwitchGeneration(ctx, store.Switch{
+		Plugin: p.conf.Name, From: p.gen.ID, FromEpoch: old.Epoch, To: b.gen.ID, ToEpoch: next.Epoch,
+		HeldUntil: held, StandIn: p.standInFor(b.module.Digest()),
+	})
+	if err != nil {
+		p.goAstray() // it may have been made all the same
+		return err
+	}
 	b.live.Store(true)
-	p.become(ctx, store.Generation{ID: b.gen.ID, Plugin: p.conf.Name, Number: b.gen.Number, Position: old.Position}, old.Position, b.module)
+	gen := b.gen.Generation
+	gen.Position = old.Position
+	p.become(ctx, gen, held, b.module)
 	return nil
+}
+
+func errIf(is bool, err error) error {
+	if is {
+		return err
+	}
+	return nil
+}
+
+// outdated reports whether an event was edited since the build was begun.
+func (b *build) outdated(ctx context.Context, h *Host) (bool, error) {
+	all, err := h.store.Replacements(ctx, b.gen.Plugin)
+	for i := range all {
+		if all[i].At.After(b.gen.CreatedAt) {
+			return true, err
+		}
+	}
+	return false, err
+}
+
+// buildAnew puts a new build in the place of one that has made something else than it would now.
+func (p *hosted) buildAnew(ctx context.Context, h *Host, b *build) error {
+	b.stop(nil)
+	<-b.ended
+	h.drop(ctx, &b.gen)
+	start, err := p.buildStart(ctx, h)
+	if err == nil {
+		_, err = h.store.BuildGeneration(ctx, p.conf.Name, start, b.gen.Module)
+	}
+	return err
 }
 
 // standInFor says what a module is beside the declared one.
@@ -235,61 +351,38 @@ func (p *hosted) standInFor(digest string) store.StandIn {
 
 // become makes another generation the one that this host delivers to, with its module.
 func (p *hosted) become(ctx context.Context, gen store.Generation, heldUntil event.Position, m *plugin.Module) {
+	p.setNext(ctx, m)
+	p.gen, p.heldUntil = gen, heldUntil
+}
+
+// setNext has a module take the place of the one that runs as soon as its runner has ended.
+func (p *hosted) setNext(ctx context.Context, m *plugin.Module) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.gen, p.heldUntil, p.hold = gen, heldUntil, ""
 	if p.next != nil {
-		_ = p.next.Close(ctx) // nobody has used it
+		_ = p.next.Close(ctx) // nobody has used it; closing a module cannot fail
 	}
 	p.next = m
 }
 
-func (p *hosted) setHold(why string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.hold = why
+// pace is how fast a build gets on.
+type pace struct {
+	at   time.Time
+	from event.Position
+	per  float64 // positions a second
 }
 
-// rollBack makes a retired generation the live one again, with the module that made it where that is known. The live
-// one's runner has ended and left its lease to this host.
-func (p *hosted) rollBack(ctx context.Context, h *Host, to store.GenerationStatus, request int64) error {
-	live, err := h.store.Acquire(ctx, p.gen.ID, h.self.ID)
-	if err != nil {
-		return err
+func (p *pace) note(now event.Position) {
+	d := time.Since(p.at)
+	switch {
+	case p.at.IsZero():
+	case d < time.Second:
+		return
+	default:
+		p.per = float64(now-p.from) / d.Seconds()
 	}
-	m, err := p.moduleOf(ctx, h, to.Digest)
-	if err != nil {
-		return err
-	}
-	back, err := h.store.Acquire(ctx, to.ID, h.self.ID)
-	if err == nil {
-		err = h.store.SwitchGeneration(ctx, store.Switch{
-			Plugin: p.conf.Name, From: p.gen.ID, FromEpoch: live.Epoch, To: to.ID, ToEpoch: back.Epoch,
-			HeldUntil: live.Position, StandIn: p.standInFor(m.Digest()),
-			Answers: []store.Answer{{Request: request, State: store.Done, Text: fmt.Sprintf("generation %d is live again, from position %d", to.Number, to.Position)}},
-		})
-	}
-	if err != nil {
-		return errors.Join(err, m.Close(context.WithoutCancel(ctx)))
-	}
-	p.become(ctx, to.Generation, live.Position, m)
-	return nil
+	p.at, p.from = time.Now(), now
 }
 
-// moduleOf loads a module by its digest where the store has it, else the declared one.
-func (p *hosted) moduleOf(ctx context.Context, h *Host, digest string) (*plugin.Module, error) {
-	if digest != "" && digest != p.declaredDigest() {
-		wasm, err := h.store.Module(ctx, digest)
-		if err == nil {
-			return compileModule(ctx, h.engine, p.conf, wasm)
-		}
-		if !errors.Is(err, store.ErrNotFound) {
-			return nil, fmt.Errorf("read the module that made it: %w", err)
-		}
-	}
-	wasm, _, err := readModule(p.conf.Module)
-	if err != nil {
-		return nil, fmt.Errorf("read the declared module: %w", err)
-	}
-	return compileModule(ctx, h.engine, p.conf, wasm)
-}
+// in is how many positions it makes in a time.
+func (p *pace) in(d time.Duration) event.Position { return event.Position(p.per * d.Seconds()) }

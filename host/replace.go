@@ -171,5 +171,8 @@ func (p *hosted) begin(ctx context.Context) (*plugin.Module, context.Context, er
 	}
 	run, replace := context.WithCancelCause(ctx)
 	p.replace = replace
+	if len(p.interludes) > 0 {
+		replace(delivery.ErrReplaced) // asked for since the runner before ended
+	}
 	return p.module, run, err
 }

@@ -166,7 +166,7 @@ func (a *app) ask(ctx context.Context, req store.Request, q *asking) error {
 	if err != nil {
 		return err
 	}
-	if req.Action != store.AskPause && req.Action != store.AskResume && (req.Key != "" || req.Action != store.AskRetry) {
+	if req.Action == store.AskSkip || req.Action == store.AskEdit || req.Action == store.AskRetry && req.Key != "" {
 		if req.Position, err = t.failedPosition(ctx, g, &req); err != nil {
 			return err
 		}

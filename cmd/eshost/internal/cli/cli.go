@@ -80,6 +80,7 @@ Exit codes: 0 done, 1 failed, 2 wrong use or wrong input, 3 something it needs i
 		a.statusCommand(),
 		a.waitCommand(),
 		a.readCommand(),
+		a.rebuildCommand(),
 		a.parkedCommand(),
 		a.pauseCommand(),
 		a.resumeCommand(),

@@ -98,6 +98,8 @@ type pluginReport struct {
 	Parked       int             `json:"parked"`   // sequences
 	Waiting      int             `json:"waiting"`  // events
 	FirstFailure *sequenceReport `json:"first_failure,omitempty"`
+	// Generations are those that are built or kept beside the live one.
+	Generations []*generationReport `json:"generations,omitempty"`
 }
 
 type sequenceReport struct {
@@ -148,7 +150,7 @@ func (t *target) report(ctx context.Context) (*statusReport, error) {
 		r.Plugins = append(r.Plugins, pluginReport{Name: name, Declared: &declared, State: stateNotStarted, Reason: whyNotStarted(hosts), Lag: state.Watermark})
 	}
 	slices.SortFunc(r.Plugins, func(a, b pluginReport) int { return strings.Compare(a.Name, b.Name) })
-	return r, nil
+	return r, r.addGenerations(ctx, t)
 }
 
 func reportHolders(holders []store.Holder) []holderReport {

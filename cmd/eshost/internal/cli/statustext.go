@@ -88,6 +88,9 @@ func (r *statusReport) writePlugins(w io.Writer) error {
 		if f := p.FirstFailure; f != nil {
 			fmt.Fprintf(w, "\n%s: %s\n", printable(p.Name), f.describe())
 		}
+		for _, g := range p.Generations {
+			g.write(w, p.Name)
+		}
 	}
 	return nil
 }

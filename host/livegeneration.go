@@ -1,0 +1,220 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"eshost/host/config"
+	"eshost/host/internal/delivery"
+	"eshost/host/internal/plugin"
+	"eshost/host/store"
+)
+
+// locate finds the plugin's live generation and the module that it runs with, however long the store is away.
+func (p *hosted) locate(ctx context.Context, h *Host) error {
+	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
+		gen, err := p.place(ctx, h)
+		if err != nil {
+			return err
+		}
+		if err = p.settleModule(ctx, h, gen); err == nil || ctx.Err() != nil {
+			return ctx.Err()
+		}
+		p.setReason(withHint(err))
+		h.log.Warn("cannot find out which module the read model is made with, trying again", "plugin", p.conf.Name, "error", withHint(err))
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause):
+		}
+	}
+}
+
+// settleModule finds out which generation is delivered to, and which module stands in for the declared one.
+func (p *hosted) settleModule(ctx context.Context, h *Host, gen store.Generation) error {
+	all, err := h.store.Generations(ctx, p.conf.Name)
+	if err != nil {
+		return fmt.Errorf("read the generations of plugin %q: %w", p.conf.Name, err)
+	}
+	digest := ""
+	for _, g := range all {
+		if g.ID == gen.ID {
+			p.gen, p.heldUntil, digest = gen, g.HeldUntil, g.Digest
+		}
+	}
+	in, err := h.store.FindStandIn(ctx, p.conf.Name)
+	if err != nil {
+		return fmt.Errorf("read what stands in for the module of plugin %q: %w", p.conf.Name, err)
+	}
+	declared := p.declaredDigest()
+	if in.Digest != "" && in.InsteadOf == declared {
+		return p.standIn(ctx, h, in.Digest)
+	}
+	if p.conf.OnChange == config.OnChangeRebuild {
+		if err := p.keepDeclared(ctx, h, declared); err != nil {
+			return err
+		}
+		if digest != "" && digest != declared {
+			p.wantsBuild.Store(true)
+			return p.standIn(ctx, h, digest)
+		}
+	}
+	return p.useDeclared(ctx, h, declared)
+}
+
+// standIn has a stored module run in the place of the declared one. Where that cannot be the declared one goes on.
+func (p *hosted) standIn(ctx context.Context, h *Host, digest string) error {
+	if p.digest() == digest {
+		return nil
+	}
+	wasm, err := h.store.Module(ctx, digest)
+	if err == nil {
+		var m *plugin.Module
+		if m, err = compileModule(ctx, h.engine, p.conf, wasm); err == nil {
+			p.setNext(ctx, m)
+			return nil
+		}
+	}
+	if !errors.Is(err, store.ErrNotFound) && !errors.Is(err, ErrModule) {
+		return fmt.Errorf("read the module of plugin %q: %w", p.conf.Name, err)
+	}
+	h.log.Warn("the module that made the read model cannot be used any more: the declared one goes on with it", "plugin", p.conf.Name, "digest", digest, "error", withHint(err))
+	return p.useDeclared(ctx, h, p.declaredDigest())
+}
+
+// useDeclared has the declared module run, where another one does.
+func (p *hosted) useDeclared(ctx context.Context, h *Host, declared string) error {
+	if p.digest() == declared {
+		return nil
+	}
+	m, err := p.moduleOf(ctx, h, declared)
+	if err != nil {
+		return err
+	}
+	p.setNext(ctx, m)
+	return nil
+}
+
+// keepDeclared stores the declared module, so that it can go on with its read model when its file holds another one.
+func (p *hosted) keepDeclared(ctx context.Context, h *Host, declared string) error {
+	wasm, _, err := readModule(p.conf.Module)
+	if err != nil || digestOf(wasm) != declared {
+		return nil // the file has changed again, which the next reload sees
+	}
+	return h.store.PutModule(ctx, declared, wasm)
+}
+
+// moduleOf loads a module by its digest where the store has it, else the declared one.
+func (p *hosted) moduleOf(ctx context.Context, h *Host, digest string) (*plugin.Module, error) {
+	if digest != "" {
+		wasm, err := h.store.Module(ctx, digest)
+		if err == nil {
+			return compileModule(ctx, h.engine, p.conf, wasm)
+		}
+		if !errors.Is(err, store.ErrNotFound) {
+			return nil, fmt.Errorf("read the module: %w", err)
+		}
+	}
+	wasm, _, err := readModule(p.conf.Module)
+	if err != nil {
+		return nil, fmt.Errorf("read the declared module: %w", err)
+	}
+	return compileModule(ctx, h.engine, p.conf, wasm)
+}
+
+// liveState is the store of the plugin's live generation.
+//
+// Invariant 2: nobody delivers to a generation that another host has put another one in the place of.
+type liveState struct {
+	delivery.State
+	host *Host
+	p    *hosted
+}
+
+// Acquire takes the lease of the live generation. Once it is taken no other host can make another one the live one.
+func (s liveState) Acquire(ctx context.Context, generation int64, hostID string) (store.Lease, error) {
+	lease, err := s.State.Acquire(ctx, generation, hostID)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return lease, err
+	}
+	live, findErr := s.host.store.FindPlugin(ctx, s.p.conf.Name)
+	if err == nil && findErr == nil && live.ID == generation {
+		return lease, nil
+	}
+	if err == nil {
+		err = s.Release(ctx, generation, lease.Epoch)
+	}
+	if findErr != nil {
+		return store.Lease{}, findErr
+	}
+	s.p.goAstray()
+	return store.Lease{}, errors.Join(errors.New("another generation is live now"), err)
+}
+
+// goAstray says that the live generation may be another one: it is looked for as soon as the runner has ended.
+func (p *hosted) goAstray() {
+	p.astray.Store(true)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.replace != nil {
+		p.replace(delivery.ErrReplaced)
+	}
+}
+
+// rollBack makes a retired generation the live one again, with the module that made it where that is known.
+func (h *Host) rollBack(ctx context.Context, p *hosted, r store.Request) (string, error) {
+	to, err := h.retired(ctx, p, r.Generation)
+	if err != nil {
+		return "", err
+	}
+	m, err := p.moduleOf(ctx, h, to.Digest) // now, while the live generation still moves
+	if err != nil {
+		return "", fmt.Errorf("load the module that made generation %d: %w", to.Number, err)
+	}
+	done := make(chan error, 1)
+	a := store.Answer{Request: r.ID, State: store.Done, Text: fmt.Sprintf("generation %d is live again, from position %d", to.Number, to.Position)}
+	p.between(func(ctx context.Context) { done <- p.goBack(ctx, h, to, m, a) })
+	select {
+	case err = <-done:
+	case <-p.done:
+		err = context.Canceled
+		select {
+		case err = <-done:
+		default:
+		}
+	}
+	if err != nil {
+		return "", errors.Join(err, m.Close(context.WithoutCancel(ctx)))
+	}
+	return a.Text, nil
+}
+
+// goBack is called between two runners: the lease of the live generation is this host's.
+func (p *hosted) goBack(ctx context.Context, h *Host, to store.GenerationStatus, m *plugin.Module, a store.Answer) error {
+	if last := p.status(); p.conf.Emits() && last.Waiting > 0 {
+		return fmt.Errorf("%d events wait behind failed ones, and the plugin emits events, which nobody would emit then: retry or skip them first, see eshost parked list %s",
+			last.Waiting, p.conf.Name)
+	}
+	live, err := h.store.Acquire(ctx, p.gen.ID, h.self.ID)
+	if err != nil {
+		return err
+	}
+	back, err := h.store.Acquire(ctx, to.ID, h.self.ID)
+	if err != nil {
+		return err
+	}
+	// What was emitted once is not emitted again, whichever of the two is further.
+	held := max(live.Position, p.heldUntil, to.HeldUntil)
+	err = h.store.SwitchGeneration(ctx, store.Switch{
+		Plugin: p.conf.Name, From: p.gen.ID, FromEpoch: live.Epoch, To: to.ID, ToEpoch: back.Epoch,
+		HeldUntil: held, StandIn: p.standInFor(m.Digest()), Answers: []store.Answer{a},
+	})
+	if err != nil {
+		p.goAstray()
+		return err
+	}
+	p.become(ctx, to.Generation, held, m)
+	h.log.Info("an earlier generation is live again", "plugin", p.conf.Name, "generation", to.Number, "position", back.Position)
+	return nil
+}
