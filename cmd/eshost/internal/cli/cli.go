@@ -78,6 +78,7 @@ Exit codes: 0 done, 1 failed, 2 wrong use or wrong input, 3 something it needs i
 		a.appendCommand(),
 		a.eventsCommand(),
 		a.statusCommand(),
+		a.healthCommand(),
 		a.waitCommand(),
 		a.readCommand(),
 		a.rebuildCommand(),
