@@ -45,6 +45,16 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	return m
 }
 
+// Begin shows a plugin's counters as 0 before anything is counted: a first failure is an increase too.
+func (m *Metrics) Begin(plugin string) {
+	for _, c := range []*prometheus.CounterVec{m.handled, m.retried, m.conflicts, m.documents} {
+		c.WithLabelValues(plugin)
+	}
+	for _, kind := range []event.FailureKind{event.FailReject, event.FailRetry, event.FailTrap, event.FailBudget, event.FailProtocol, event.FailLoop} {
+		m.failed.WithLabelValues(plugin, string(kind))
+	}
+}
+
 func (m *Metrics) observeBatch(plugin string, handled int, took time.Duration) {
 	m.batch.WithLabelValues(plugin).Observe(float64(handled))
 	m.handle.WithLabelValues(plugin).Observe(took.Seconds())
