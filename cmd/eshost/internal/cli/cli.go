@@ -74,7 +74,6 @@ Exit codes: 0 done, 1 failed, 2 wrong use or wrong input, 3 something it needs i
 		a.withoutStore(a.demoCommand()),
 		a.runCommand(),
 		a.reloadCommand(),
-		a.reloadCommand(),
 		a.appendCommand(),
 		a.eventsCommand(),
 		a.statusCommand(),
