@@ -41,7 +41,7 @@ const (
 	steps       = 0
 	firstGlobal = 1
 	numGlobals  = 3
-	maxSteps    = 300
+	maxSteps    = 150
 )
 
 // maker writes one function. Locals 0 and 1 are parameters, 2 and 3 are its own; all are i32.
@@ -265,12 +265,12 @@ func FuzzMetered(f *testing.F) {
 	whole, tiny := &ledger{slice: ample, budget: ample}, &ledger{slice: 50, budget: ample}
 	wholeRuntime, tinyRuntime := newRuntime(f, whole, wazero.NewRuntimeConfig()), newRuntime(f, tiny, wazero.NewRuntimeConfig())
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if len(data) > 4096 {
+		if len(data) > 1000 {
 			t.Skip("large modules are slow and show no more")
 		}
 		m := makeModule(&source{data})
 		wasm := m.bytes()
-		if len(wasm) > 20_000 {
+		if len(wasm) > 8_000 {
 			t.Skip("too large")
 		}
 		want := observe(t, plain, nil, wasm, len(m.funcs))
@@ -332,11 +332,11 @@ func TestMadeModulesDoSomething(t *testing.T) {
 		if bytes.Count(want.memory, []byte{0}) != len(want.memory) {
 			changed++
 		}
-		if got.fuel > 3_000 {
+		if got.fuel > 2_000 {
 			busy++
 		}
 	}
-	t.Logf("of %d modules %d changed memory, %d used more than 3,000 units; %d calls returned, %d trapped", modules, changed, busy, ended, traps)
+	t.Logf("of %d modules %d changed memory, %d used more than 2,000 units; %d calls returned, %d trapped", modules, changed, busy, ended, traps)
 	if traps < modules/20 || ended < modules/4 || changed < modules/10 || busy < modules/10 {
 		t.Error("the modules do too little")
 	}

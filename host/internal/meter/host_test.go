@@ -25,13 +25,16 @@ const ample = int64(1) << 60
 func (l *ledger) refuel(_ context.Context, mod api.Module, _ []uint64) {
 	l.refuels++
 	fuel := mod.ExportedGlobal(FuelGlobal).(api.MutableGlobal)
-	for left := int64(fuel.Get()); left < 0; left += l.slice {
-		if l.granted+l.slice > l.budget {
-			panic(errOutOfFuel)
-		}
-		l.granted += l.slice
-		fuel.Set(uint64(left + l.slice))
+	left := int64(fuel.Get())
+	if left >= 0 {
+		return
 	}
+	grant := (-left + l.slice - 1) / l.slice * l.slice // as many slices as it takes
+	if grant > l.budget-l.granted {
+		panic(errOutOfFuel)
+	}
+	l.granted += grant
+	fuel.Set(uint64(left + grant))
 }
 
 // used is exact between calls: what was granted less what is left.
