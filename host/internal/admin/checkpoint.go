@@ -95,7 +95,7 @@ func (s *server) await(w http.ResponseWriter, r *http.Request, name string, posi
 			"%d requests wait for a checkpoint already", s.o.Limits.Waits)
 	}
 	defer s.waits.leave()
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(timeout + time.Minute)) // a recorder in tests has none
+	patient(w, timeout)
 	ctx, cancel := context.WithTimeout(r.Context(), timeout)
 	defer cancel()
 	var looked time.Time

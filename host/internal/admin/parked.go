@@ -210,7 +210,7 @@ func (s *server) signed(w http.ResponseWriter, who string) string {
 
 // put asks and waits for the answer: 200 when it is done, 202 when it still waits, 409 when it was refused.
 func (s *server) put(w http.ResponseWriter, r *http.Request, request store.Request, timeout time.Duration) error {
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(timeout + time.Minute)) // a recorder in tests has none
+	patient(w, timeout)
 	ctx, cancel := s.untilStop(r.Context())
 	defer cancel()
 	ctx, stop := context.WithTimeout(ctx, timeout)

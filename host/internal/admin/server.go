@@ -152,6 +152,13 @@ func (p places) take() bool {
 
 func (p places) leave() { <-p }
 
+// patient gives a request that waits the time for it, beyond what others have.
+func patient(w http.ResponseWriter, wait time.Duration) {
+	until := time.Now().Add(wait + time.Minute)
+	control := http.NewResponseController(w)
+	_ = errors.Join(control.SetReadDeadline(until), control.SetWriteDeadline(until)) // a connection always has deadlines
+}
+
 // Serve answers requests until ctx ends. It owns the listener.
 func Serve(ctx context.Context, l net.Listener, o Options) error {
 	s := newServer(ctx, o)
