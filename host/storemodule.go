@@ -16,3 +16,12 @@ func StoreModule(ctx context.Context, s store.State, file string) (digest string
 	digest = digestOf(wasm)
 	return digest, s.PutModule(ctx, digest, wasm)
 }
+
+// ReadModule reads a module's file. What is in it is checked by who loads it.
+func ReadModule(file string) ([]byte, error) {
+	wasm, _, err := readModule(file)
+	if err != nil {
+		return nil, &Error{Subject: "module", Err: err, hint: "name the path of a .wasm file"}
+	}
+	return wasm, nil
+}

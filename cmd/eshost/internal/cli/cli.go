@@ -81,6 +81,8 @@ Exit codes: 0 done, 1 failed, 2 wrong use or wrong input, 3 something it needs i
 		a.waitCommand(),
 		a.readCommand(),
 		a.rebuildCommand(),
+		a.diffCommand(),
+		a.projectCommand(),
 		a.parkedCommand(),
 		a.pauseCommand(),
 		a.resumeCommand(),
