@@ -20,6 +20,7 @@ import (
 	"eshost/host/internal/appender"
 	"eshost/host/internal/plugin"
 	"eshost/host/internal/tail"
+	"eshost/host/internal/traces"
 	"eshost/host/store"
 )
 
@@ -67,6 +68,7 @@ type Host struct {
 	refusedFile string            // why hosts.toml as a whole cannot be used as it is now
 
 	metrics *metrics
+	traces  *traces.Exporter // nil if there are none
 	changes admin.Changes
 	ages    ages
 	tls     *tls.Config // of the listener; nil without
@@ -112,6 +114,9 @@ func open(ctx context.Context, conf *config.Config, s store.Store, o Options) (*
 		sweep:     make(chan struct{}, 1),
 	}
 	h.metrics = newMetrics(h)
+	if url := conf.Telemetry.OTLP; url != "" {
+		h.traces = traces.New(traces.Options{URL: url, Host: conf.Host.Name, Logger: log})
+	}
 	h.appender = appender.New(s, appender.Options{
 		Timeout:  conf.Host.ShutdownTimeout,
 		OnAppend: func(event.Position) { h.tail.Wake() },
@@ -161,6 +166,7 @@ func (h *Host) runParts(ctx context.Context, floor event.Position, listener net.
 	lease := make(chan struct{})
 	go func() { defer close(lease); h.keepLease(leaseCtx) }()
 	defer func() { stopLease(); <-lease }()
+	defer h.sendTraces(ctx)()
 
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return h.explainTail(h.tail.Run(ctx, floor)) })

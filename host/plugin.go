@@ -127,7 +127,8 @@ func (p *hosted) run(ctx context.Context, h *Host) error {
 		}
 		o := p.options(h, p.gen.ID)
 		o.HeldUntil = p.heldUntil
-		r := delivery.NewRunner(liveState{toldState{h.store, &h.changes}, h, p}, reader, module{m, p.conf.Limits.Memory, &p.pool}, o)
+		state, feed := h.traced(p.conf.Name, liveState{toldState{h.store, &h.changes}, h, p}, reader)
+		r := delivery.NewRunner(state, feed, module{m, p.conf.Limits.Memory, &p.pool}, o)
 		p.setRunner(r)
 		r.Run(run)
 		p.interlude(ctx)

@@ -40,12 +40,12 @@ func (r *reloader) applyFile(ctx context.Context) []ReloadOutcome {
 
 // applySettings says which settings beside the plugins wait for the next start.
 func (r *reloader) applySettings(conf *config.Config) []ReloadOutcome {
-	same := reflect.DeepEqual(conf.Host, r.h.conf.Host) && (r.h.o.StoreGiven || conf.Store == r.h.conf.Store)
+	same := reflect.DeepEqual(conf.Host, r.h.conf.Host) && conf.Telemetry == r.h.conf.Telemetry && (r.h.o.StoreGiven || conf.Store == r.h.conf.Store)
 	if same {
 		r.h.refuseFile("")
 		return nil
 	}
-	const reason = "what has changed in [host] and [store] takes effect when the host is started again"
+	const reason = "what has changed in [host], [store] and [telemetry] takes effect when the host is started again"
 	r.h.log.Warn(reason)
 	r.h.refuseFile(reason)
 	return []ReloadOutcome{{Result: ReloadRefused, Reason: reason}}

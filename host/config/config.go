@@ -19,8 +19,9 @@ const FileName = "hosts.toml"
 
 // Config is a hosts.toml. Paths in it are complete: relative ones were relative to the file's folder.
 type Config struct {
-	Host  Host
-	Store Store
+	Host      Host
+	Store     Store
+	Telemetry Telemetry
 	// Plugins is in the order of the file.
 	Plugins []Plugin
 }

@@ -96,6 +96,7 @@ func decode(file string, data []byte, getenv func(string) string) (*Config, []Mi
 	cfg := defaults(folder)
 	readHost(root, folder, &cfg.Host)
 	readStore(root, folder, &cfg.Store)
+	readTelemetry(root, &cfg.Telemetry)
 	refuseRedis(root)
 	cfg.Plugins = readPlugins(root, folder)
 	root.close()
