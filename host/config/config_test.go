@@ -81,7 +81,7 @@ func TestDefaults(t *testing.T) {
 		Lanes: min(runtime.GOMAXPROCS(0), 64), Batch: DefaultBatch,
 		Retry:  Retry{Attempts: 5, First: 100 * time.Millisecond, Longest: 30 * time.Second, MaxParked: 10_000},
 		Limits: Limits{Memory: 32 << 20, Time: 250 * time.Millisecond, Cache: 32 << 20, EmitDepth: 16},
-		Config: map[string]string{},
+		Config: map[string]string{}, OnChange: OnChangeContinue, KeepOld: 168 * time.Hour,
 	}
 	if got := *cfg.Plugin("balances"); !reflect.DeepEqual(got, want) {
 		t.Errorf("plugin: %+v", got)
@@ -114,6 +114,8 @@ token = "0123456789abcdefghij"
 url = "postgres://app:${DB_PASSWORD}@db/app"
 poll_max = "20ms"
 [plugins.zebra]
+on_change = "rebuild"
+keep_old = "1h"
 sha256 = "sha256:ABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABAB"
 module = "/srv/zebra.wasm"
 events = ["Deposited", "${CURRENCY}Withdrawn"]
@@ -148,7 +150,7 @@ module = "ant.wasm"
 			}},
 		Store: Store{URL: "postgres://app:hunter2@db/app", PollMax: 20 * time.Millisecond},
 		Plugins: []Plugin{{
-			Name: "zebra", Module: "/srv/zebra.wasm", SHA256: strings.Repeat("ab", 32), Events: []string{"Deposited", "EURWithdrawn"}, Start: Start{At: StartAtEnd},
+			Name: "zebra", Module: "/srv/zebra.wasm", SHA256: strings.Repeat("ab", 32), OnChange: OnChangeRebuild, KeepOld: time.Hour, Events: []string{"Deposited", "EURWithdrawn"}, Start: Start{At: StartAtEnd},
 			OrderBy: "metadata.tenant", Allow: []string{"emit", "log", "state"}, Lanes: 3, Batch: 10,
 			Retry:  Retry{Attempts: 7, First: time.Millisecond, Longest: 2 * time.Second, MaxParked: 5},
 			Limits: Limits{Memory: 64 << 10, Time: time.Second, Cache: 1 << 20, EmitDepth: 3},
