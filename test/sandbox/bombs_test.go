@@ -148,9 +148,6 @@ func branchTable(labels int) []byte {
 	return slices.Concat([]byte{0x41, 0, 0x0e}, leb(uint64(labels)), make([]byte, labels+1))
 }
 
-// sums is straight code: additions of a local, six bytes each.
-func sums(n int) []byte { return bytes.Repeat([]byte{0x20, 0, 0x42, 1, 0x7c, 0x21, 0}, n) }
-
 // stores is straight code with memory accesses and calls, which are larger compiled than they are here.
 func stores(n int) []byte {
 	return bytes.Repeat([]byte{0x41, 0, 0x41, 0, 0x28, 2, 0, 0x36, 2, 0, 0x10, 0}, n)

@@ -10,7 +10,11 @@ import (
 // TestSandbox is the suite. Cases run one after another, so that each is measured alone.
 func TestSandbox(t *testing.T) {
 	r := new(report)
-	t.Cleanup(func() { t.Logf("\n%s", r) })
+	before := resident()
+	t.Cleanup(func() {
+		heap()
+		t.Logf("\n%s\nthe process has %+d MiB of memory more than before", r, (resident()-before)>>20)
+	})
 	for group, why := range map[int]string{
 		5:  "a describe function that loops: there is none, the manifest is read without running code",
 		13: "http: there is no http_fetch in the ABI",

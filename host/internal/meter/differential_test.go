@@ -47,9 +47,8 @@ const (
 // maker writes one function. Locals 0 and 1 are parameters, 2 and 3 are its own; all are i32.
 type maker struct {
 	*source
-	funcs  int
-	labels int // open blocks, the function's own not counted
-	loops  []bool
+	funcs int
+	loops []bool // the open blocks, the function's own not counted; true for loops
 }
 
 const madeLocals = 4

@@ -36,7 +36,7 @@ type EngineOptions struct {
 	// collector waits for a guest, so slow machines use less of it by themselves. Defaults to 200,000.
 	Slice int64
 	// CompileTime is how long one module may take to compile. Nothing bounds it but the size and the complexity that the
-	// meter admits, and those are meant for what compilers make. Defaults to 1m.
+	// meter admits, and those are meant for what compilers make. Defaults to 5m, for machines that are slow or busy.
 	CompileTime time.Duration
 	// LogRate is how many lines a second one plugin may log; twice as many in a burst. Defaults to 100.
 	LogRate int
@@ -51,7 +51,7 @@ func (o EngineOptions) withDefaults() EngineOptions {
 		o.Slice = 200_000
 	}
 	if o.CompileTime <= 0 {
-		o.CompileTime = time.Minute
+		o.CompileTime = 5 * time.Minute
 	}
 	if o.LogRate <= 0 {
 		o.LogRate = 100

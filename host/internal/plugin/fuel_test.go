@@ -14,7 +14,7 @@ import (
 	"eshost/host/internal/plugin"
 )
 
-var update = flag.Bool("update", false, "write testdata/fuel.json anew")
+var update = flag.Bool("update", false, "measure the examples as they are now, and write testdata/fuel anew")
 
 // goldenFuel is what the events of a module's test data cost, one after another in one instance.
 type goldenFuel struct {
@@ -22,9 +22,25 @@ type goldenFuel struct {
 	Fuel   []int64 `json:"fuel"`
 }
 
-const goldenFile = "testdata/fuel.json"
+const goldenFile = "testdata/fuel/fuel.json"
 
-// TestFuelIsTheSameOnEveryMachine holds the committed modules to numbers that were measured once. They depend on
+// measured reads a module of testdata/fuel: an example as it was when it was measured, since builds change.
+func measured(t *testing.T, language string) []byte {
+	t.Helper()
+	path := filepath.Join("testdata/fuel", language+".wasm")
+	if *update {
+		if err := os.WriteFile(path, example(t, language), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wasm, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return wasm
+}
+
+// TestFuelIsTheSameOnEveryMachine holds modules of the examples to numbers that were measured once. They depend on
 // the module, what the instance has handled before, the event and the documents, and on nothing else: not on the machine, the
 // size of the slices, the cache, or whether code is compiled or interpreted.
 func TestFuelIsTheSameOnEveryMachine(t *testing.T) {
@@ -85,7 +101,7 @@ func fuelOf(t *testing.T, e *plugin.Engine, language string) goldenFuel {
 		Stream, Type string
 		Data         json.RawMessage
 	}
-	m, err := e.Load(t.Context(), example(t, language), plugin.Spec{Name: language, Grants: []string{"state"}, Limits: plugin.Limits{Time: time.Minute}})
+	m, err := e.Load(t.Context(), measured(t, language), plugin.Spec{Name: language, Grants: []string{"state"}, Limits: plugin.Limits{Time: time.Minute}})
 	if err != nil {
 		t.Fatal(err)
 	}
