@@ -15,13 +15,11 @@ import (
 // rebuilding is one call of rebuild.
 type rebuilding struct {
 	asking
-	module             string
-	detach             bool
-	rollback, dropOld  bool
-	generation         int
-	changed            func(flag string) bool
-	lastHold, lastLine string
-	said               time.Time
+	module            string
+	detach            bool
+	rollback, dropOld bool
+	generation        int
+	changed           func(flag string) bool
 }
 
 func (a *app) rebuildCommand() *cobra.Command {
@@ -179,35 +177,31 @@ type rebuildReport struct {
 // followBuild shows how far the generation is, until it is live.
 func (a *app) followBuild(ctx context.Context, t *target, req store.Request, r *rebuilding) error {
 	began := time.Now()
-	number := 0
-	var pace buildPace
-	line := newProgress(a.err, 0)
-	defer line.clear()
+	looking := context.WithoutCancel(ctx) // an interrupt ends it between two looks
+	f := follower{app: a, plugin: req.Plugin, line: newProgress(a.err, 0), owned: began, said: began}
+	defer f.line.clear()
 	for {
-		g, err := t.generation(ctx, req.Plugin, number)
-		if ctx.Err() != nil {
-			line.clear()
-			return fail(exitInterrupted, "see how far it is: eshost status; give it up: eshost rebuild "+req.Plugin+" --drop-old --generation N",
-				"interrupted; the host goes on building generation %d of plugin %q", number, req.Plugin)
-		}
+		g, err := t.generation(looking, req.Plugin, f.number)
 		if err != nil {
 			return err
 		}
-		number = g.Number
-		watermark, err := t.watermark(ctx)
+		f.number = g.Number
+		watermark, err := t.watermark(looking)
 		if err != nil {
 			return err
 		}
 		b := reportGeneration(g, watermark)
-		pace.note(b, g.Position)
+		f.pace.note(b, g.Position)
 		if r.detach || g.State != store.Building {
-			line.clear()
+			f.line.clear()
 			return a.builtOrNot(req.Plugin, g, b, r, time.Since(began))
 		}
-		if err := a.tellBuild(ctx, t, line, req.Plugin, b, r); err != nil {
-			return err
+		f.tell(b)
+		if pause(ctx, followLook) != nil {
+			f.line.clear()
+			return fail(exitInterrupted, fmt.Sprintf("see how far it is: eshost status\ngive it up: eshost rebuild %s --drop-old --generation %d", req.Plugin, g.Number),
+				"interrupted; the host goes on building generation %d of plugin %q", g.Number, req.Plugin)
 		}
-		_ = pause(ctx, 100*time.Millisecond) // an interrupt is told above
 	}
 }
 
@@ -230,44 +224,51 @@ func (a *app) builtOrNot(plugin string, g *store.GenerationStatus, b *generation
 	return nil
 }
 
-const sayEvery = 5 * time.Second // where there is no terminal
+const (
+	followLook = 200 * time.Millisecond
+	sayEvery   = 5 * time.Second // where there is no terminal
+	// unowned is how long no host may have the build before that is worth a word: one that restarts or takes over is quick.
+	unowned = 3 * time.Second
+)
 
-// tellBuild draws a line on a terminal, or prints one now and then. What holds the build up is printed as it changes.
-func (a *app) tellBuild(ctx context.Context, t *target, line *progress, plugin string, b *generationReport, r *rebuilding) error {
+// follower tells a person how a build gets on.
+type follower struct {
+	app    *app
+	plugin string
+	number int // of the generation, 0 before the first look
+	line   *progress
+	pace   buildPace
+	hold   string    // what was said last
+	owned  time.Time // when a host last had it
+	said   time.Time
+}
+
+// tell draws a line on a terminal, or prints one now and then. What holds the build up is printed as it changes.
+func (f *follower) tell(b *generationReport) {
+	if b.live {
+		f.owned = time.Now()
+	}
 	hold := b.Reason
-	if !b.live {
-		hosts, err := t.Hosts(ctx)
-		if err != nil {
-			return fmt.Errorf("read the hosts: %w", err)
-		}
-		hold = "no host builds it now: " + cmp.Or(liveHosts(hosts), "none runs") + "; it goes on when the plugin's host does"
+	if time.Since(f.owned) > unowned {
+		hold = "no host builds it now; it goes on when one runs the plugin: eshost status"
 	}
-	if time.Since(r.said) >= sayEvery && !b.live || b.live && hold != r.lastHold {
-		if hold != "" && hold != r.lastHold {
-			line.clear()
-			fmt.Fprintf(a.err, "eshost: generation %d waits: %s\n", b.Generation, printable(hold))
-		}
-		r.lastHold = hold
+	if hold != "" && hold != f.hold {
+		f.line.clear()
+		fmt.Fprintf(f.app.err, "eshost: generation %d waits: %s\n", b.Generation, printable(hold))
 	}
-	if line.w != nil {
-		line.draw(b.progress)
-		return nil
+	f.hold = hold
+	switch {
+	case f.line.w != nil:
+		f.line.draw(b.progress)
+	case time.Since(f.said) >= sayEvery:
+		f.said = time.Now()
+		fmt.Fprintf(f.app.err, "%s: %s\n", f.plugin, b.progress())
 	}
-	if now := b.progress(); time.Since(r.said) >= sayEvery && now != r.lastLine {
-		if !r.said.IsZero() {
-			fmt.Fprintf(a.err, "%s: %s\n", plugin, now)
-		}
-		r.lastLine = now
-	}
-	if time.Since(r.said) >= sayEvery {
-		r.said = time.Now()
-	}
-	return nil
 }
 
 // generation returns the one with that number, or the newest for 0.
 func (t *target) generation(ctx context.Context, plugin string, number int) (*store.GenerationStatus, error) {
-	all, err := t.Generations(context.WithoutCancel(ctx), plugin)
+	all, err := t.Generations(ctx, plugin)
 	if err != nil {
 		return nil, fmt.Errorf("read the generations: %w", err)
 	}
