@@ -17,6 +17,8 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	names "github.com/prometheus/common/model"
+
+	"eshost/host"
 )
 
 // scrape is what /metrics of a host said once.
@@ -265,4 +267,25 @@ func lintMetrics(t *testing.T, s *scrape) {
 			}
 		}
 	}
+}
+
+// TestScrapesBesideWork scrapes a host of this process again and again while it handles and its module is replaced: the
+// race detector looks on.
+func TestScrapesBesideWork(t *testing.T) {
+	t.Parallel()
+	storeURL := newDatabase(t, "sqlite")
+	p := newProject(t, storeURL, "h", plugin{"balances", "module.wasm", `events = ["AccountOpened", "Deposited", "Withdrawn"]`})
+	modules := [][]byte{read(t, balancesModule(t, "rust")), read(t, balancesModule(t, "assemblyscript"))}
+	p.put("module.wasm", modules[0])
+	s := openStore(t, storeURL)
+	stopFeed := feed(t, s, newSource("", newSeed(t)))
+	listener := make(chan string, 1)
+	defer runHost(t, p.config(), host.Options{Ready: func(listen string) { listener <- "http://" + listen }})()
+	url := <-listener
+	for i := range 3 {
+		p.put("module.wasm", modules[(i+1)%2])
+		awaitScrape(t, url, "the reload is counted", func(s *scrape) error { return s.wants("eshost_reloads_total", float64(i+1), `result="replaced"`) })
+	}
+	stopFeed()
+	settled(t, s, "balances")
 }
