@@ -358,8 +358,10 @@ func FuzzExamples(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	for line := range bytes.Lines(events) {
-		f.Add("Deposited", "account-1", line)
+	for i, line := range slices.Collect(bytes.Lines(events)) {
+		if i%8 == 0 {
+			f.Add("Deposited", "account-1", line)
+		}
 	}
 	f.Add("AccountOpened", "account-1", []byte(`{"owner":"Ada","currency":"EUR"}`))
 	f.Add("Withdrawn", "a", []byte(`{"amount":-9223372036854775808}`))
