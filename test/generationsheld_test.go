@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"testing"
 
+	"eshost/host"
 	"eshost/host/event"
 	"eshost/host/store"
 )
@@ -179,5 +180,42 @@ func TestDiffAndProject(t *testing.T) {
 			t.Errorf("the generations are %s", now)
 		}
 		h.stop()
+	})
+}
+
+// TestRebuildBesideEdits has a plugin paused and an event edited while it is rebuilt, in a host inside the test: the pause
+// stays and does not stop the build for good, and the edit counts in the new generation.
+func TestRebuildBesideEdits(t *testing.T) {
+	t.Parallel()
+	onEachStore(t, func(t *testing.T, storeURL string) {
+		p := newProject(t, storeURL, "h", plugin{"balances", balancesModule(t, "assemblyscript"), bankTypes + "\nretry.attempts = 1"})
+		p.put("louder.wasm", louder(t))
+		p.write("mended.json", `{"amount":5}`)
+		s := openStore(t, storeURL)
+		appendBank(t, s, newSeed(t), 500)
+		wrong := oneEvent("acc-wrong", "Deposited", []byte(`{"amount":"five"}`))
+		if err := s.Append(t.Context(), []store.AppendRequest{{Streams: []store.StreamAppend{wrong}}})[0].Err; err != nil {
+			t.Fatal(err)
+		}
+		stop := runHost(t, p.config(), host.Options{})
+		finished(t, s, "balances")
+		p.must("pause", "balances", "--why", "to look at it", "--wait", "60s")
+		p.must("rebuild", "balances", "--module", "louder.wasm", "--wait", "60s")
+		if all, err := s.Plugins(t.Context()); err != nil || all[0].Number != 2 || all[0].Pause == nil || all[0].Parked != 1 {
+			t.Errorf("after the rebuild of a paused plugin: %+v, %v", all, err)
+		}
+		p.must("resume", "balances", "--wait", "60s")
+		p.must("parked", "edit", "balances", "acc-wrong", "--data", "mended.json", "--why", "the amount was text", "--wait", "60s")
+		p.must("rebuild", "balances", "--module", balancesModule(t, "assemblyscript"), "--wait", "60s")
+		settled(t, s, "balances")
+		if got := documents(t, s, "balances", "balances")["acc-wrong"]; !strings.Contains(got, `"balance":5,`) {
+			t.Errorf("the edited event made %s", got)
+		}
+		p.must("rebuild", "balances", "--rollback", "--wait", "60s")
+		settled(t, s, "balances")
+		if got := documents(t, s, "balances", "balances")["acc-wrong"]; !strings.Contains(got, `"BALANCE":5,`) {
+			t.Errorf("gone back to, the edited event made %s", got)
+		}
+		stop()
 	})
 }
