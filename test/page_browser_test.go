@@ -291,14 +291,6 @@ func (tb *tab) shows(selector, text string) {
 	tb.is(selector+" shows "+text, fmt.Sprintf(`(document.querySelector(%q)?.innerText ?? "").includes(%s)`, selector, jsText(text)))
 }
 
-func jsText(s string) string {
-	b, err := json.Marshal(s)
-	if err != nil {
-		return `""` // cannot be
-	}
-	return string(b)
-}
-
 // press presses a key, such as Tab, Enter, Escape or a letter.
 func (tb *tab) press(key string) {
 	tb.t.Helper()

@@ -18,10 +18,7 @@ export class Problem extends Error {
 }
 
 /** sentence is what to tell of any error. */
-export function sentence(error) {
-  if (error instanceof Problem) return error.sentence;
-  return error.name === "TimeoutError" ? "the host does not answer in time" : "the host cannot be reached";
-}
+export const sentence = (error) => (error instanceof Problem ? error.sentence : error.message);
 
 export const token = {
   get: () => sessionStorage.getItem(tokenKey),
@@ -33,14 +30,22 @@ async function call(path, { method = "GET", body = null, signal = AbortSignal.ti
   const headers = {};
   if (token.get()) headers.Authorization = `Bearer ${token.get()}`;
   if (body !== null) headers["Content-Type"] = "application/json";
-  const answer = await fetch(path, { method, headers, body, signal, credentials: "omit", cache: "no-store", redirect: "error" });
-  const text = await answer.text();
+  const { answer, text } = await reach(path, { method, headers, body, signal, credentials: "omit", cache: "no-store", redirect: "error" });
   if (answer.ok) return { text, status: answer.status };
   let problem = {};
   try {
     problem = JSON.parse(text);
   } catch { /* something before the host has answered: the status must do */ }
   throw new Problem(answer.status, problem);
+}
+
+async function reach(path, options) {
+  try {
+    const answer = await fetch(path, options);
+    return { answer, text: await answer.text() };
+  } catch (error) {
+    throw new Problem(0, { detail: error.name === "TimeoutError" ? "the host does not answer in time" : "the host cannot be reached" });
+  }
 }
 
 const read = async (path, signal) => JSON.parse((await call(path, { signal })).text);
@@ -50,6 +55,8 @@ export const status = (signal) => read("v1/status", signal);
 export const plugins = (signal) => read("v1/plugins", signal);
 export const plugin = (name, signal) => read(`v1/plugins/${part(name)}`, signal);
 export const parked = (name, after, signal) => read(`v1/plugins/${part(name)}/parked?limit=100&after=${after}`, signal);
+
+export const generations = (name, signal) => read(`v1/plugins/${part(name)}/generations`, signal);
 
 /** sequence reads all about one sequence. The event's data and what replaces it come as they were written. */
 export async function sequence(name, key, signal) {
@@ -61,11 +68,9 @@ export async function sequence(name, key, signal) {
   return all;
 }
 
-/** ask puts a request about a plugin to whoever owns it. Data is JSON text. It returns the request with its answer. */
-export async function ask(name, action, { data, ...rest }) {
-  let body = JSON.stringify(rest);
-  if (data !== undefined) body = `${body.slice(0, -1)}${body === "{}" ? "" : ","}"data":${data}}`;
-  return JSON.parse((await call(`v1/plugins/${part(name)}/${action}`, { method: "POST", body })).text);
+/** ask puts a request about a plugin to whoever owns it, and returns the request with its answer. */
+export async function ask(name, action, request) {
+  return JSON.parse((await call(`v1/plugins/${part(name)}/${action}`, { method: "POST", body: JSON.stringify(request) })).text);
 }
 
 /** reload has the host look at hosts.toml and all modules now. */

@@ -26,7 +26,7 @@ const page = {
   },
   explain(error) {
     if (error.status === 401) needToken();
-    return error instanceof api.Problem || error.name === "TypeError" || error.name === "TimeoutError" ? api.sentence(error) : error.message;
+    return api.sentence(error);
   },
   changed() { polls.forEach((p) => p.now()); },
 };
@@ -116,7 +116,6 @@ function banners() {
     node.update = (now) => { setText(text, now.text); setClass(node, `notice ${now.tone}`); };
     return node;
   }, (node, b) => node.update(b));
-  setClass(document.body, lost ? "stale" : "");
 }
 
 function update() {

@@ -2,6 +2,7 @@
 // Escape, and gives the focus back.
 
 import { el, setText } from "./dom.js";
+import { textOf } from "./format.js";
 
 const $ = (id) => document.getElementById(id);
 const nameKey = "eshost.who";
@@ -10,13 +11,17 @@ const nameKey = "eshost.who";
 export const who = () => ({ name: "who", label: "Your name", value: sessionStorage.getItem(nameKey) ?? "", required: true, maxlength: 150, autocomplete: "name" });
 export const why = (required) => ({ name: "why", label: required ? "Why" : "Why (optional)", value: "", required, maxlength: 2000, autocomplete: "off" });
 
+/** finishLast ends what the dialog was last shown for. */
+let finishLast = null;
+
 /**
  * ask shows the dialog until it is cancelled or what it is for has been done: submit(values) does it, and
  * what it throws is shown in the dialog. A field is {name, label, value, type, required, …}; the type "data" is
- * a text that can also be taken from a file.
+ * bytes: a text, or a file.
  */
 export function ask({ title, text = "", fields = [], action, explain, submit }) {
   const dialog = $("dialog");
+  finishLast?.();
   if (dialog.open) dialog.close();
   setText($("dialog-title"), title);
   setText($("dialog-text"), text);
@@ -27,7 +32,8 @@ export function ask({ title, text = "", fields = [], action, explain, submit }) 
   const end = new AbortController();
   const on = (node, name, listener) => node.addEventListener(name, listener, { signal: end.signal });
   return new Promise((done) => {
-    on(dialog, "close", () => { end.abort(); done(); });
+    const finish = finishLast = () => { end.abort(); done(); };
+    on(dialog, "close", () => { if (!dialog.open) finish(); }); // else it is what the dialog before has left behind
     on($("dialog-cancel"), "click", () => dialog.close());
     on($("dialog-form"), "submit", async (e) => {
       e.preventDefault();
@@ -58,9 +64,17 @@ function input({ name, label, value, type = "text", ...more }) {
   }
   const control = el("textarea", { id, name, spellcheck: "false", ...more });
   control.value = value;
-  const file = el("input", { id: `${id}-file`, type: "file", change: async () => { if (file.files[0]) control.value = await file.files[0].text(); } });
+  let bytes = null; // of a file that is no text
+  const file = el("input", { id: `${id}-file`, type: "file", change: async () => {
+    if (!file.files[0]) return;
+    bytes = new Uint8Array(await file.files[0].arrayBuffer());
+    const text = textOf(bytes);
+    if (text !== null) bytes = null;
+    control.value = text ?? `${file.files[0].size} bytes that are no text`;
+  } });
+  control.addEventListener("input", () => { bytes = null; });
   return {
-    name, control, read: () => control.value,
+    name, control, read: () => bytes ?? new TextEncoder().encode(control.value),
     node: el("div", {}, el("label", { for: id }, label), control, el("label", { for: file.id }, "or take it from a file"), file),
   };
 }

@@ -34,3 +34,12 @@ export function moment(time) {
 
 /** short is the part of a digest that people compare. */
 export const short = (digest) => (digest ? digest.slice(0, 12) : "none");
+
+/** textOf is what bytes say, or null if they are no text. */
+export function textOf(bytes) {
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    return null;
+  }
+}

@@ -7,6 +7,7 @@ import { base64, dataText, eventBody } from "./event.js";
 import { count, moment, plural, short } from "./format.js";
 import { pretty } from "./json.js";
 import { Poll } from "./poll.js";
+import { answer } from "./wish.js";
 
 /** parkedSection shows a plugin's sequences. page has say(text), explain(error) and changed(). */
 export function parkedSection(name, page) {
@@ -33,13 +34,6 @@ export function parkedSection(name, page) {
     submit: async (values) => { page.say(answer(await api.ask(name, "retry", values))); changed(); },
   });
   return { node, stop: () => poll.stop() };
-}
-
-/** answer says what became of a request. */
-export function answer(r) {
-  const after = r.answer ? `: ${r.answer}` : "";
-  if (r.state === "pending") return `Asked for ${r.action}. The plugin's owner has not answered yet; the request waits for it.`;
-  return `${r.action} ${r.state}${after}`;
 }
 
 function sequence(name, first, page) {

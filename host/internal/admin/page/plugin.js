@@ -2,13 +2,14 @@
 
 import * as api from "./api.js";
 import { badge, setBadge, why as whyBox } from "./condition.js";
-import { ask, who, why } from "./dialog.js";
 import { el, facts, fillTable, setText, show, table } from "./dom.js";
 import { count, moment, rate, seconds } from "./format.js";
-import { answer, parkedSection } from "./parked.js";
+import { generationsSection } from "./generations.js";
+import { parkedSection } from "./parked.js";
 import { lag, unit } from "./plugins.js";
 import { Poll } from "./poll.js";
 import { draw, spark } from "./spark.js";
+import { wish } from "./wish.js";
 
 const labels = [["lag", "Lag"], ["rate", "Rate"], ["checkpoint", "Checkpoint"], ["age", "Age of the read model"], ["generation", "Generation"],
   ["handled", "Handled"], ["failed", "Failures"], ["retrying", "Retrying"], ["parked", "Parked"], ["waiting", "Events waiting"],
@@ -26,6 +27,7 @@ export function pluginView(name, page) {
   const missing = el("p", { class: "notice wait", hidden: true });
   const parked = parkedSection(name, { ...page, failed: () => {} });
   const buttons = actions(name, page);
+  const builds = generationsSection(name, page);
   const spans = section("modules", "Modules of this generation", ["From", "Up to", "Digest", "Since"], "No module has handled an event yet.");
   const reloads = section("reloads", "Reload history", ["When", "Position", "Digest", "Host", "What became of it"], "Its module has not changed yet.");
 
@@ -55,8 +57,8 @@ export function pluginView(name, page) {
   };
   return {
     title: name, heading, update,
-    nodes: [el("div", { class: "head" }, heading, state, buttons.node), reason, missing, el("section", { class: "card", "aria-label": "Numbers" }, list), parked.node, spans.node, reloads.node],
-    stop() { poll.stop(); parked.stop(); },
+    nodes: [el("div", { class: "head" }, heading, state, buttons.node), reason, missing, el("section", { class: "card", "aria-label": "Numbers" }, list), parked.node, builds.node, spans.node, reloads.node],
+    stop() { poll.stop(); parked.stop(); builds.stop(); },
   };
 }
 
@@ -69,13 +71,12 @@ function section(id, title, columns, empty) {
 
 /** actions are the buttons for the plugin as a whole. */
 function actions(name, page) {
-  const wish = (title, text, action, label, whyNeeded = false) => () => ask({
-    title, text, fields: [who(), why(whyNeeded)], action: label, explain: page.explain,
-    submit: async (values) => { page.say(answer(await api.ask(name, action, values))); page.changed(); },
-  });
   const button = (text, click) => el("button", { type: "button", click }, text);
-  const pause = button("Pause…", wish(`Pause ${name}`, "It stands still after the batch it is handling, until somebody resumes it. Its read model stays as it is then.", "pause", "Pause"));
-  const resume = button("Resume…", wish(`Resume ${name}`, "It goes on at its checkpoint.", "resume", "Resume"));
+  const pause = button("Pause…", wish(name, page, { title: `Pause ${name}`, action: "pause", label: "Pause",
+    text: "It stands still after the batch it is handling, until somebody resumes it. Its read model stays as it is then." }));
+  const resume = button("Resume…", wish(name, page, { title: `Resume ${name}`, action: "resume", label: "Resume", text: "It goes on at its checkpoint." }));
+  const rebuild = button("Rebuild…", wish(name, page, { title: `Rebuild ${name}`, action: "rebuild", label: "Rebuild",
+    text: "Its module handles all events again, into a new generation of the read model, while this one keeps serving. The new one takes over when it has caught up; this one is kept to go back to." }));
   const reload = button("Reload", async () => {
     try {
       page.say(reloaded(name, await api.reload()));
@@ -85,7 +86,7 @@ function actions(name, page) {
     page.changed();
   });
   return {
-    node: el("div", { class: "buttons push" }, pause, resume, reload),
+    node: el("div", { class: "buttons push" }, pause, resume, rebuild, reload),
     update(p) {
       const paused = p.state === "paused";
       if (paused !== !resume.hidden || paused === !pause.hidden) {

@@ -61,6 +61,6 @@ export function errors(p) {
   const parts = [];
   if (p.parked_sequences) parts.push(`${count(p.parked_sequences)} parked`);
   if (p.retrying_sequences) parts.push(`${count(p.retrying_sequences)} retrying`);
-  if (p.failed) parts.push(`${plural(p.failed, "failure")} since the host's start`);
+  if (p.failed) parts.push(plural(p.failed, "failure"));
   return parts.join(", ") || "none";
 }

@@ -41,7 +41,9 @@ export function spark() {
   svg.setAttribute("viewBox", `0 0 ${kept - 1} 20`);
   svg.setAttribute("preserveAspectRatio", "none");
   svg.setAttribute("aria-hidden", "true");
-  svg.append(document.createElementNS(space, "polyline"));
+  const base = document.createElementNS(space, "path");
+  base.setAttribute("d", `M0 19.5H${kept - 1}`);
+  svg.append(document.createElementNS(space, "polyline"), base);
   return svg;
 }
 
@@ -50,5 +52,5 @@ export function draw(svg, rates) {
   const top = Math.max(1, ...rates);
   const left = kept - rates.length;
   const points = rates.map((r, i) => `${left + i},${(19 - (18 * r) / top).toFixed(1)}`).join(" ");
-  svg.firstChild.setAttribute("points", points || `0,19 ${kept - 1},19`);
+  svg.firstChild.setAttribute("points", points);
 }
