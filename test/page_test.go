@@ -381,7 +381,7 @@ func TestPageExplainsTheWatermark(t *testing.T) {
 	p.must("append", "events.ndjson")
 	tb.shows("#held", "The watermark is held at position")
 	for _, text := range []string{"Since ", fmt.Sprintf("backend %d", writer.PgConn().PID()), "till <b>7</b>", "idle in transaction", "What to do: commit or roll back",
-		fmt.Sprintf("SELECT pg_terminate_backend(%d);", writer.PgConn().PID())} {
+		fmt.Sprintf("SELECT pg_terminate_backend(%d).", writer.PgConn().PID())} {
 		tb.shows("#held", text)
 	}
 	tb.screenshot("held-light")

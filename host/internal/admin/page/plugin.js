@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { badge, setBadge, why as whyBox } from "./condition.js";
 import { el, facts, fillTable, setText, show, table } from "./dom.js";
-import { count, moment, rate, seconds } from "./format.js";
+import { count, moment, rate, seconds, short } from "./format.js";
 import { generationsSection } from "./generations.js";
 import { parkedSection } from "./parked.js";
 import { lag, unit } from "./plugins.js";
@@ -35,7 +35,7 @@ export function pluginView(name, page) {
     show(missing, !!error);
     if (error) return setText(missing, `The store's view of this plugin cannot be read: ${page.explain(error)}`);
     spans.fill(p.modules.map((m) => ({ key: m.from, cells: [count(m.from + 1), count(m.to), m.digest, moment(m.since)] })));
-    reloads.fill(p.reloads.map((r) => ({ key: `${r.at} ${r.position} ${r.digest} ${r.refused}`, cells: [moment(r.at), count(r.position), r.digest || "unreadable", r.host, r.refused ? `refused: ${r.refused}` : "took over"] })));
+    reloads.fill(p.reloads.map((r) => ({ key: `${r.at} ${r.position} ${r.digest} ${r.refused}`, cells: [moment(r.at), count(r.position), r.digest ? short(r.digest) : "unreadable", r.host, r.refused ? `refused: ${r.refused}` : "took over"] })));
   }, 2000);
 
   const update = (world) => {

@@ -1,7 +1,7 @@
 // What holds the log's watermark, in words. Invariant 9: nothing waits in silence.
 
 import { el, keyed, setText, show } from "./dom.js";
-import { count, moment, plural, seconds } from "./format.js";
+import { count, moment, seconds } from "./format.js";
 
 /** shown is how long it is held before anybody is told: every transaction that writes holds it for a moment. */
 const shown = 1;
@@ -44,7 +44,7 @@ function wayOut(holders) {
   const ways = [];
   if (pids.length) {
     ways.push(`commit or roll back in ${pids.length === 1 ? "that program" : "those programs"}; if nobody is behind ` +
-      `${pids.length === 1 ? "it" : "them"} any more, end ${plural(pids.length, "backend")} with ` + pids.map((p) => `SELECT pg_terminate_backend(${p});`).join(" "));
+      `${pids.length === 1 ? "it any more, end it" : "them any more, end them"} with ` + pids.map((p) => `SELECT pg_terminate_backend(${p})`).join(" and "));
   }
   if (pids.length < holders.length) ways.push("COMMIT PREPARED or ROLLBACK PREPARED what pg_prepared_xacts lists");
   return `${ways.join("; ")}. Nothing is lost meanwhile, and nothing is done out of order.`;
