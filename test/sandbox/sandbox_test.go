@@ -24,6 +24,11 @@ func TestSandbox(t *testing.T) {
 	}
 	t.Run("refused", func(t *testing.T) {
 		w := newWorld(t)
+		w.measured(t, r, 0, "(nothing misbehaves)", 0, func() string {
+			before := w.handled()
+			w.until("the healthy plugin handles events", func() bool { return w.handled() >= before+200 })
+			return ""
+		})
 		for _, c := range refusals(t) {
 			t.Run(fmt.Sprintf("%02d %s", c.group, c.name), func(t *testing.T) { refuse(t, w, r, c) })
 		}
