@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -157,7 +159,32 @@ func (r *reloader) asked(ctx context.Context) []ReloadOutcome {
 			w.info = info
 		}
 	}
-	return r.reload(ctx)
+	return r.standing(r.reload(ctx))
+}
+
+// standing adds what was refused before and has not changed since: whoever asks wants to know.
+func (r *reloader) standing(all []ReloadOutcome) []ReloadOutcome {
+	h := r.h
+	for i := range all {
+		if p := h.find(all[i].Plugin); p != nil && all[i].Result == ReloadUnchanged {
+			if refused := p.refusal(); refused != nil {
+				all[i] = ReloadOutcome{Plugin: all[i].Plugin, Result: ReloadRefused, Digest: refused.Digest, Reason: refused.Reason}
+			}
+		}
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	add := func(plugin, reason string) {
+		same := func(o ReloadOutcome) bool { return o.Plugin == plugin && o.Result == ReloadRefused }
+		if reason != "" && !slices.ContainsFunc(all, same) {
+			all = append(all, ReloadOutcome{Plugin: plugin, Result: ReloadRefused, Reason: reason})
+		}
+	}
+	add("", h.refusedFile)
+	for _, name := range slices.Sorted(maps.Keys(h.refused)) {
+		add(name, h.refused[name])
+	}
+	return all
 }
 
 // reload brings in hosts.toml and the modules as they are now.

@@ -22,9 +22,12 @@ func (p *hosted) tryModule(ctx context.Context, h *Host) ReloadOutcome {
 	}
 	p.stamp = info
 	digest := digestOf(wasm)
-	if digest == p.declaredDigest() {
-		p.setRefused(nil)
-		return ReloadOutcome{Plugin: p.conf.Name, Result: ReloadUnchanged, Digest: digest} // written anew, or put back
+	if digest == p.declaredDigest() { // written anew, or put back
+		if p.refusal() != nil {
+			p.setRefused(nil)
+			h.recordGood(ctx, p, p.conf.Name, digest)
+		}
+		return ReloadOutcome{Plugin: p.conf.Name, Result: ReloadUnchanged, Digest: digest}
 	}
 	m, err := compileModule(ctx, h.engine, p.conf, wasm)
 	if err == nil {
@@ -76,6 +79,16 @@ func (h *Host) record(ctx context.Context, p *hosted, o ReloadOutcome) {
 }
 
 const recordTimeout = 2 * time.Second
+
+// recordGood ends a refusal that is the newest entry of a history: what is there now is what runs.
+func (h *Host) recordGood(ctx context.Context, p *hosted, name, digest string) {
+	looking, cancel := context.WithTimeout(ctx, recordTimeout)
+	defer cancel()
+	newest, err := h.store.Reloads(looking, name, 1)
+	if err == nil && len(newest) == 1 && newest[0].Refused != "" {
+		h.record(ctx, p, ReloadOutcome{Plugin: name, Digest: digest})
+	}
+}
 
 // tryStart makes an instance: a module that cannot start never replaces one that can.
 func tryStart(ctx context.Context, m *plugin.Module) error {

@@ -7,6 +7,7 @@ import (
 
 	"eshost/host/config"
 	"eshost/host/internal/delivery"
+	"eshost/host/store"
 )
 
 // applyFile brings in hosts.toml as it is now, each plugin's section on its own. It says what became of those that have
@@ -15,10 +16,10 @@ func (r *reloader) applyFile(ctx context.Context) []ReloadOutcome {
 	conf, wrong, err := config.LoadEach(r.file, r.h.o.Getenv)
 	if err != nil {
 		r.h.log.Error("refused the new hosts.toml, the one before stays in force", "error", err)
-		r.h.refuseFile(err.Error())
+		r.h.refuseFile(ctx, err.Error())
 		return []ReloadOutcome{{Result: ReloadRefused, Reason: err.Error()}}
 	}
-	all := r.applySettings(conf)
+	all := r.applySettings(ctx, conf)
 	r.h.mu.Lock()
 	clear(r.h.refused) // those that still are wrong are refused again
 	r.h.mu.Unlock()
@@ -31,23 +32,26 @@ func (r *reloader) applyFile(ctx context.Context) []ReloadOutcome {
 		}
 	}
 	for _, section := range conf.Plugins {
-		if p := r.h.find(section.Name); p == nil || !reflect.DeepEqual(p.conf, section) {
+		p := r.h.find(section.Name)
+		if p == nil || !reflect.DeepEqual(p.conf, section) {
 			all = append(all, r.apply(ctx, section, p))
+		} else if p.refusal() == nil {
+			r.h.recordGood(ctx, p, section.Name, p.digest()) // the section may have been refused in between
 		}
 	}
 	return all
 }
 
 // applySettings says which settings beside the plugins wait for the next start.
-func (r *reloader) applySettings(conf *config.Config) []ReloadOutcome {
+func (r *reloader) applySettings(ctx context.Context, conf *config.Config) []ReloadOutcome {
 	same := reflect.DeepEqual(conf.Host, r.h.conf.Host) && conf.Telemetry == r.h.conf.Telemetry && (r.h.o.StoreGiven || conf.Store == r.h.conf.Store)
 	if same {
-		r.h.refuseFile("")
+		r.h.refuseFile(ctx, "")
 		return nil
 	}
 	const reason = "what has changed in [host], [store] and [telemetry] takes effect when the host is started again"
 	r.h.log.Warn(reason)
-	r.h.refuseFile(reason)
+	r.h.refuseFile(ctx, reason)
 	return []ReloadOutcome{{Result: ReloadRefused, Reason: reason}}
 }
 
@@ -132,8 +136,14 @@ func (h *Host) find(name string) *hosted {
 	return nil
 }
 
-func (h *Host) refuseFile(reason string) {
+// refuseFile says why hosts.toml is not gone by as it is now, or that it is.
+func (h *Host) refuseFile(ctx context.Context, reason string) {
 	h.mu.Lock()
-	defer h.mu.Unlock()
 	h.refusedFile = reason
+	h.mu.Unlock()
+	if reason == "" {
+		h.recordGood(ctx, nil, store.EveryPlugin, "")
+		return
+	}
+	h.record(ctx, nil, ReloadOutcome{Plugin: store.EveryPlugin, Reason: reason})
 }

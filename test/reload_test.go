@@ -140,13 +140,27 @@ func TestReloadCommand(t *testing.T) {
 		p.put("one.wasm", as)
 		p.put("two.wasm", as[:100])
 		code, out, errs := p.run("", "reload")
-		if code != exitFailed || !strings.Contains(errs, "1 change refused") || !strings.Contains(out, "refused") || strings.Contains(out, "unchanged") {
+		if code != exitFailed || !strings.Contains(errs, "1 change refused") || !strings.Contains(out, "refused") || strings.Contains(out, "two  unchanged") {
 			t.Errorf("exit code %d\n%s%s", code, out, errs)
 		}
 		for name, want := range map[string]string{"one": digest(as)[:12], "two": "damaged"} {
 			if out := p.must("reload", "--history", name); !strings.Contains(out, want) {
 				t.Errorf("the history of %s does not have %s:\n%s", name, want, out)
 			}
+		}
+		if out := p.must("status"); !strings.Contains(out, "two goes on as it was: host h refused") || strings.Contains(out, "one goes on as it was") {
+			t.Errorf("eshost status does not say what is refused:\n%s", out)
+		}
+		p.put("two.wasm", rust)
+		before := read(t, filepath.Join(p.dir, "hosts.toml"))
+		p.put("hosts.toml", []byte("[host\n"))
+		if code, _, _ := p.run("", "reload", "--store", storeURL); code != exitFailed {
+			t.Errorf("a hosts.toml that is not TOML: exit code %d", code)
+		}
+		p.put("hosts.toml", before)
+		p.must("reload")
+		if out := p.must("status"); strings.Contains(out, "goes on as it was") || strings.Contains(out, "not as it is now") {
+			t.Errorf("eshost status still complains:\n%s", out)
 		}
 		h.stop()
 	})

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"eshost/host"
+	"eshost/host/store"
 )
 
 func (a *app) reloadCommand() *cobra.Command {
@@ -106,6 +107,10 @@ type reloadReport struct {
 	At       time.Time `json:"at"`
 }
 
+func reportReload(r *store.Reload) *reloadReport {
+	return &reloadReport{r.Digest, int64(r.Position), r.Refused, r.Host, r.At.UTC()}
+}
+
 func (a *app) reloadHistory(ctx context.Context, plugin string) error {
 	t, err := a.openStore(ctx, false)
 	if err != nil {
@@ -119,7 +124,7 @@ func (a *app) reloadHistory(ctx context.Context, plugin string) error {
 	}
 	reports := []reloadReport{}
 	for _, r := range list {
-		reports = append(reports, reloadReport{r.Digest, int64(r.Position), r.Refused, r.Host, r.At.UTC()})
+		reports = append(reports, *reportReload(&r))
 	}
 	if a.json {
 		return writeJSON(a.out, reports)

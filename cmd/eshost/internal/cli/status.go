@@ -52,6 +52,8 @@ type statusReport struct {
 	Log     logReport      `json:"log"`
 	Hosts   []hostReport   `json:"hosts"`
 	Plugins []pluginReport `json:"plugins"`
+	// FileRefused is a hosts.toml that a host was given and does not go by.
+	FileRefused *reloadReport `json:"hosts_toml_refused,omitempty"`
 }
 
 type logReport struct {
@@ -98,6 +100,8 @@ type pluginReport struct {
 	Parked       int             `json:"parked"`   // sequences
 	Waiting      int             `json:"waiting"`  // events
 	FirstFailure *sequenceReport `json:"first_failure,omitempty"`
+	// Refused is the module, or the section of hosts.toml, that was put in the place of what runs and cannot be used.
+	Refused *reloadReport `json:"refused,omitempty"`
 	// Generations are those that are built or kept beside the live one.
 	Generations []*generationReport `json:"generations,omitempty"`
 }
@@ -150,7 +154,32 @@ func (t *target) report(ctx context.Context) (*statusReport, error) {
 		r.Plugins = append(r.Plugins, pluginReport{Name: name, Declared: &declared, State: stateNotStarted, Reason: whyNotStarted(hosts), Lag: state.Watermark})
 	}
 	slices.SortFunc(r.Plugins, func(a, b pluginReport) int { return strings.Compare(a.Name, b.Name) })
+	if err := r.addRefused(ctx, t); err != nil {
+		return nil, err
+	}
 	return r, r.addGenerations(ctx, t)
+}
+
+// addRefused says what hosts were given and do not run: the newest entry of a history says whether that is still so.
+func (r *statusReport) addRefused(ctx context.Context, t *target) error {
+	for i := range r.Plugins {
+		p := &r.Plugins[i]
+		newest, err := t.Reloads(ctx, p.Name, 1)
+		if err != nil {
+			return fmt.Errorf("read the history of plugin %s: %w", p.Name, err)
+		}
+		if len(newest) == 1 && newest[0].Refused != "" {
+			p.Refused = reportReload(&newest[0])
+		}
+	}
+	newest, err := t.Reloads(ctx, store.EveryPlugin, 1)
+	if err != nil {
+		return fmt.Errorf("read the history of hosts.toml: %w", err)
+	}
+	if len(newest) == 1 && newest[0].Refused != "" {
+		r.FileRefused = reportReload(&newest[0])
+	}
+	return nil
 }
 
 func reportHolders(holders []store.Holder) []holderReport {

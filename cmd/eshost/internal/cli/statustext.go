@@ -22,6 +22,9 @@ func (r *statusReport) write(w io.Writer) error {
 	if len(r.Hosts) == 0 {
 		fmt.Fprintln(head, "host\tnone runs")
 	}
+	if f := r.FileRefused; f != nil {
+		fmt.Fprintf(head, "hosts.toml\tnot as it is now: host %s: %s\n", printable(f.Host), printable(f.Refused))
+	}
 	if err := head.Flush(); err != nil || len(r.Plugins) == 0 {
 		return err
 	}
@@ -84,6 +87,9 @@ func (r *statusReport) writePlugins(w io.Writer) error {
 	for _, p := range r.Plugins {
 		if p.Reason != "" {
 			fmt.Fprintf(w, "\n%s is %s: %s\n", printable(p.Name), p.State, printable(p.Reason))
+		}
+		if f := p.Refused; f != nil {
+			fmt.Fprintf(w, "\n%s goes on as it was: host %s refused what it was given at %s: %s\n", printable(p.Name), printable(f.Host), f.At.Format(time.RFC3339), printable(f.Refused))
 		}
 		if f := p.FirstFailure; f != nil {
 			fmt.Fprintf(w, "\n%s: %s\n", printable(p.Name), f.describe())
