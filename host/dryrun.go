@@ -32,16 +32,24 @@ func (p *hosted) dryRun(ctx context.Context, h *Host, m *plugin.Module) error {
 		return nil
 	}
 	events := b.Events[max(0, len(b.Events)-dryRunEvents):]
-	next, before := &rehearsal{module: m}, &rehearsal{module: p.module}
+	p.mu.Lock()
+	running := p.module
+	p.mu.Unlock()
+	next, before := &rehearsal{module: m}, &rehearsal{module: running}
 	defer next.close()
 	defer before.close()
 	for i := range events {
 		e := &events[i]
-		failure := next.handle(ctx, h.store, gen.ID, e)
+		failure := asFailure(next.handle(ctx, h.store, gen.ID, e))
 		if failure == nil || !failure.Crashed() || ctx.Err() != nil {
 			continue
 		}
-		if old := before.handle(ctx, h.store, gen.ID, e); old == nil || !old.Crashed() {
+		err := before.handle(ctx, h.store, gen.ID, e)
+		old := asFailure(err)
+		if err != nil && old == nil {
+			continue // that one has just been given up: nothing to compare with
+		}
+		if old == nil || !old.Crashed() {
 			return fmt.Errorf("tried on events that were handled already, it crashed on event %d (%s), which the module before handles: %w", e.Position, e.Type, failure)
 		}
 	}
@@ -54,18 +62,18 @@ type rehearsal struct {
 	instance *plugin.Instance
 }
 
-// handle returns how the event failed, nil if it did not or if that cannot be told.
-func (r *rehearsal) handle(ctx context.Context, s store.State, generation int64, e *event.Event) *event.Failure {
+// handle returns what the instance does, or the error of starting one.
+func (r *rehearsal) handle(ctx context.Context, s store.State, generation int64, e *event.Event) error {
 	if r.instance == nil || r.instance.Spent() {
 		r.close()
 		in, err := r.module.NewInstance(ctx)
 		if err != nil {
-			return asFailure(err)
+			return err
 		}
 		in.Mute()
 		r.instance = in
 	}
-	return asFailure(r.instance.Handle(ctx, e, 1, &dryEffects{store: s, generation: generation, written: make(map[store.DocumentKey][]byte)}))
+	return r.instance.Handle(ctx, e, 1, &dryEffects{store: s, generation: generation, written: make(map[store.DocumentKey][]byte)})
 }
 
 func asFailure(err error) *event.Failure {

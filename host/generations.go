@@ -55,13 +55,19 @@ func (h *Host) sweepGenerations(ctx context.Context) {
 			continue
 		}
 		switch {
-		case g.State == store.Building && p.current() == nil:
+		case g.State == store.Building && p.current() == nil && !h.isLive(ctx, g):
 			err := p.startBuild(p.ctx, h, g)
 			p.tellBuildError(ctx, h, g, err)
 		case g.State == store.Dropping, g.State == store.Retired && time.Since(g.RetiredAt) > p.conf.KeepOld:
 			h.drop(ctx, g)
 		}
 	}
+}
+
+// isLive reports whether a generation has become the live one since it was listed.
+func (h *Host) isLive(ctx context.Context, g *store.GenerationStatus) bool {
+	live, err := h.store.FindPlugin(ctx, g.Plugin)
+	return err != nil || live.ID == g.ID
 }
 
 // endStrayBuild ends a build whose generation is none any more.
@@ -140,6 +146,9 @@ func (h *Host) aboutGenerations(ctx context.Context, p *hosted, r store.Request)
 	}
 	h.group.Go(func() error {
 		defer p.letGo(r.ID)
+		if now, err := h.store.Request(ctx, r.ID); err != nil || now.State != store.Pending {
+			return nil // it was carried out since the look that found it
+		}
 		done, err := h.carryOut(ctx, p, r)
 		a := store.Answer{Request: r.ID, State: store.Done, Text: done}
 		if err != nil {

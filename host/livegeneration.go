@@ -49,7 +49,7 @@ func (p *hosted) settleModule(ctx context.Context, h *Host, gen store.Generation
 	}
 	declared := p.declaredDigest()
 	if in.Digest != "" && in.InsteadOf == declared {
-		return p.standIn(ctx, h, in.Digest)
+		return p.standIn(ctx, h, in.Digest, p.conf)
 	}
 	if p.conf.OnChange == config.OnChangeRebuild {
 		if err := p.keepDeclared(ctx, h, declared); err != nil {
@@ -57,21 +57,23 @@ func (p *hosted) settleModule(ctx context.Context, h *Host, gen store.Generation
 		}
 		if digest != "" && digest != declared {
 			p.wantsBuild.Store(true)
-			return p.standIn(ctx, h, digest)
+			unpinned := p.conf // the pin is for the new module, which is built with
+			unpinned.SHA256 = ""
+			return p.standIn(ctx, h, digest, unpinned)
 		}
 	}
 	return p.useDeclared(ctx, h, declared)
 }
 
 // standIn has a stored module run in the place of the declared one. Where that cannot be the declared one goes on.
-func (p *hosted) standIn(ctx context.Context, h *Host, digest string) error {
+func (p *hosted) standIn(ctx context.Context, h *Host, digest string, conf config.Plugin) error {
 	if p.digest() == digest {
 		return nil
 	}
 	wasm, err := h.store.Module(ctx, digest)
 	if err == nil {
 		var m *plugin.Module
-		if m, err = compileModule(ctx, h.engine, p.conf, wasm); err == nil {
+		if m, err = compileModule(ctx, h.engine, conf, wasm); err == nil {
 			p.setNext(ctx, m)
 			return nil
 		}
@@ -190,13 +192,31 @@ func (h *Host) rollBack(ctx context.Context, p *hosted, r store.Request) (string
 	return a.Text, nil
 }
 
+// nothingWaits fails for a plugin that emits events while some wait behind failed ones: what they emit would be held
+// back in the other generation and never be emitted by this one. The lease must be this host's, so that the store is right.
+func (p *hosted) nothingWaits(ctx context.Context, h *Host) error {
+	if !p.conf.Emits() {
+		return nil
+	}
+	all, err := h.store.Generations(ctx, p.conf.Name)
+	if err != nil {
+		return err
+	}
+	for _, g := range all {
+		if g.ID == p.gen.ID && g.Waiting > 0 {
+			return fmt.Errorf("%d events wait behind failed ones, and the plugin emits events, which nobody would emit then: retry or skip them first, see eshost parked list %s",
+				g.Waiting, p.conf.Name)
+		}
+	}
+	return nil
+}
+
 // goBack is called between two runners: the lease of the live generation is this host's.
 func (p *hosted) goBack(ctx context.Context, h *Host, to store.GenerationStatus, m *plugin.Module, a store.Answer) error {
-	if last := p.status(); p.conf.Emits() && last.Waiting > 0 {
-		return fmt.Errorf("%d events wait behind failed ones, and the plugin emits events, which nobody would emit then: retry or skip them first, see eshost parked list %s",
-			last.Waiting, p.conf.Name)
-	}
 	live, err := h.store.Acquire(ctx, p.gen.ID, h.self.ID)
+	if err == nil {
+		err = p.nothingWaits(ctx, h)
+	}
 	if err != nil {
 		return err
 	}

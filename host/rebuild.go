@@ -24,11 +24,13 @@ type build struct {
 	stop   context.CancelCauseFunc
 	done   chan struct{} // closed when the runner has stopped and the module is given up
 	ended  chan struct{} // closed when the runner has stopped
-	live   atomic.Bool   // it has become the live one: the module is the plugin's now
-	fate   sync.Mutex    // held while it is decided whether it becomes that
-	over   bool          // it does not, in this process
-	pace   pace          // awaitMeeting's
-	hold   string        // awaitMeeting's: why it is not live although it has caught up
+	// declared says that the module was the declared one when the build was begun.
+	declared bool
+	live     atomic.Bool // it has become the live one: the module is the plugin's now
+	fate     sync.Mutex  // held while it is decided whether it becomes that
+	over     bool        // it does not, in this process
+	pace     pace        // awaitMeeting's
+	hold     string      // awaitMeeting's: why it is not live although it has caught up
 }
 
 const (
@@ -58,7 +60,7 @@ func (p *hosted) startBuild(ctx context.Context, h *Host, gen *store.GenerationS
 	o.HeldUntil, o.Committed = math.MaxInt64, nil
 	o.Metrics = nil // they are the live generation's
 	o.Logger = o.Logger.With("generation", gen.Number)
-	b := &build{gen: *gen, module: m, done: make(chan struct{}), ended: make(chan struct{})}
+	b := &build{gen: *gen, module: m, declared: gen.Module == p.declaredDigest(), done: make(chan struct{}), ended: make(chan struct{})}
 	feed := &following{Feed: reader, log: h.store, filter: filter, leader: p}
 	b.runner = delivery.NewRunner(unpaused{toldState{h.store, &h.changes}}, feed, module{m, p.conf.Limits.Memory, &p.pool}, o)
 	run, stop := context.WithCancelCause(ctx)
@@ -273,6 +275,9 @@ func (p *hosted) switchTo(ctx context.Context, h *Host, b *build) error {
 		return errors.New(why)
 	}
 	old, err := h.store.Acquire(ctx, p.gen.ID, h.self.ID)
+	if err == nil {
+		err = p.nothingWaits(ctx, h)
+	}
 	if err != nil {
 		return err
 	}
@@ -295,18 +300,25 @@ func (p *hosted) switchTo(ctx context.Context, h *Host, b *build) error {
 		return err
 	}
 	held := max(old.Position, p.heldUntil)
+	m, standIn := b.module, p.standInFor(b.module.Digest())
+	if b.declared && standIn.Digest != "" { // the file has another module by now, which goes on with what this one made
+		if m, err = p.moduleOf(ctx, h, p.declaredDigest()); err != nil {
+			return err
+		}
+		standIn = store.StandIn{}
+	}
 	err = h.store.SwitchGeneration(ctx, store.Switch{
 		Plugin: p.conf.Name, From: p.gen.ID, FromEpoch: old.Epoch, To: b.gen.ID, ToEpoch: next.Epoch,
-		HeldUntil: held, StandIn: p.standInFor(b.module.Digest()),
+		HeldUntil: held, StandIn: standIn,
 	})
 	if err != nil {
 		p.goAstray() // it may have been made all the same
 		return err
 	}
-	b.live.Store(true)
+	b.live.Store(m == b.module)
 	gen := b.gen.Generation
 	gen.Position = old.Position
-	p.become(ctx, gen, held, b.module)
+	p.become(ctx, gen, held, m)
 	return nil
 }
 
@@ -332,7 +344,11 @@ func (b *build) outdated(ctx context.Context, h *Host) (bool, error) {
 func (p *hosted) buildAnew(ctx context.Context, h *Host, b *build) error {
 	b.stop(nil)
 	<-b.ended
-	h.drop(ctx, &b.gen)
+	// The rest of it goes later: the live generation stands still meanwhile.
+	_, err := h.store.DropGeneration(ctx, b.gen.ID, 1)
+	if err != nil {
+		return err
+	}
 	start, err := p.buildStart(ctx, h)
 	if err == nil {
 		_, err = h.store.BuildGeneration(ctx, p.conf.Name, start, b.gen.Module)

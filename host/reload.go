@@ -251,6 +251,9 @@ func (h *Host) reloadFor(ctx context.Context, r store.Request) {
 	begun := h.reloading[r.ID]
 	h.reloading[r.ID] = true
 	h.mu.Unlock()
+	if r.Key != h.self.ID && time.Since(r.RequestedAt) > reloadPatience {
+		h.answer(ctx, store.Answer{Request: r.ID, State: store.Refused, Text: "that host is gone"})
+	}
 	if r.Key != h.self.ID || begun {
 		return
 	}
@@ -265,6 +268,9 @@ func (h *Host) reloadFor(ctx context.Context, r store.Request) {
 		return nil
 	})
 }
+
+// reloadPatience is how long a host may take to answer before another one does it: it may have died.
+const reloadPatience = 5 * time.Minute
 
 // HostReload is what became of a reload in one host.
 type HostReload struct {

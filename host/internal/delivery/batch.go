@@ -48,7 +48,7 @@ func (s *session) handle(ctx context.Context, b event.Batch) (cut bool, err erro
 	if err := s.settle(); err != nil {
 		return false, err
 	}
-	if err := s.r.quarantine.judge(out); err != nil {
+	if err := s.r.quarantine.judge(out, s.position); err != nil {
 		return false, err
 	}
 	upTo := b.UpTo

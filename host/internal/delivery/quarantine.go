@@ -21,6 +21,9 @@ type quarantine struct {
 	streak int  // events in a row whose first attempt crashed
 	tries  int  // in a row that ended here; 0 means that there is no quarantine
 	probes bool // it was for events, so that it takes one to end it
+	// until is an event that a probe has seen handled: what crashes before it is parked, one key at a time, or
+	// the good ones behind a long run of bad ones would never be reached.
+	until event.Position
 }
 
 const (
@@ -66,9 +69,9 @@ func asCrashLoop(err error) *crashLoop {
 
 // judge looks at a batch before it is committed. A crash loop's outcome must not be: its events are handled
 // again when the module has been replaced.
-func (q *quarantine) judge(out *outcome) error {
+func (q *quarantine) judge(out *outcome, checkpoint event.Position) error {
 	crashed := out.crashed()
-	if q.note(out); crashed == 0 || crashed < out.handled {
+	if q.note(out); crashed == 0 || crashed < out.handled || checkpoint < q.until {
 		return nil
 	}
 	q.streak += crashed
@@ -86,7 +89,7 @@ func (q *quarantine) judge(out *outcome) error {
 // note takes note of a sign of life: an event that was handled, be it with a refusal.
 func (q *quarantine) note(out *outcome) {
 	if out.handled > out.crashed() {
-		*q = quarantine{proven: true}
+		*q = quarantine{proven: true, until: q.until}
 	}
 }
 
@@ -114,19 +117,21 @@ func (s *session) leaveQuarantine(ctx, work context.Context) error {
 	if q.tries == 0 {
 		return nil
 	}
+	var alive event.Position
 	if q.probes {
-		if err := s.probe(ctx, work); err != nil {
+		var err error
+		if alive, err = s.probe(ctx, work); err != nil {
 			return err
 		}
 	}
-	*q = quarantine{proven: q.probes}
+	*q = quarantine{proven: q.probes, until: alive}
 	s.o.Logger.Info("the module works again, the quarantine is over")
 	return nil
 }
 
 // probe gives the module one event of each key until it handles one, and throws away what comes of it: a
-// run of bad events must not hold back the good ones behind it. Invariant 4.
-func (s *session) probe(ctx, work context.Context) error {
+// run of bad events must not hold back the good ones behind it. Invariant 4. It returns the position of that one.
+func (s *session) probe(ctx, work context.Context) (event.Position, error) {
 	loop := &crashLoop{}
 	seen := make(map[string]bool)
 	until := time.Now().Add(probeTime)
@@ -142,7 +147,7 @@ func (s *session) probe(ctx, work context.Context) error {
 			continue
 		}
 		if err != nil {
-			return err
+			return 0, err
 		}
 		for i := range b.Events {
 			t := task{e: &b.Events[i], key: s.o.Order(&b.Events[i])}
@@ -151,21 +156,21 @@ func (s *session) probe(ctx, work context.Context) error {
 			}
 			seen[t.key] = true
 			if t.e, err = s.asEdited(ctx, t.e); err != nil {
-				return err
+				return 0, err
 			}
 			out, err := s.lanes.alone(work, []task{t}, 1, unbounded(s.o.MaxBatchBytes))
 			if err != nil || out.crashed() < out.handled {
-				return err
+				return t.e.Position, err
 			}
 			loop.events, loop.position, loop.failure = loop.events+1, t.e.Position, out.failed[t.key].failure
 			if loop.events == probeEvents || time.Now().After(until) {
-				return loop
+				return 0, loop
 			}
 		}
 		at = b.UpTo
 	}
 	if loop.events == 0 {
-		return nil // nothing left to judge it by
+		return 0, nil // nothing left to judge it by
 	}
-	return loop
+	return 0, loop
 }

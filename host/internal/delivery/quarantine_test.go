@@ -83,7 +83,7 @@ func TestFewCrashesAreEvents(t *testing.T) {
 
 // TestQuarantineEnds has a run of bad events of as many keys at the front: the good ones behind them get on.
 func TestQuarantineEnds(t *testing.T) {
-	for _, bad := range []int{4, 5, 60, 250} {
+	for _, bad := range []int{4, 5, 60, 250, 300, 900} {
 		t.Run(fmt.Sprint(bad), func(t *testing.T) {
 			inWorld(t, func(t *testing.T, w *world) {
 				for i := range bad {
