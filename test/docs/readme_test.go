@@ -150,7 +150,7 @@ func runScript(t *testing.T, name, folder, script string) string {
 	cmd := exec.CommandContext(ctx, "bash", "-c", script)
 	cmd.Dir = folder
 	cmd.Env = append(os.Environ(), "GOCACHE="+strings.TrimSpace(string(cache)), "XDG_CACHE_HOME="+t.TempDir(), "LC_ALL=C.UTF-8",
-		"ESHOST_CONFIG=", "MAKEFLAGS=", "npm_config_loglevel=error", "npm_config_prefer_offline=true", "npm_config_update_notifier=false")
+		"ESHOST_CONFIG=", "MAKEFLAGS=", "MAKELEVEL=", "npm_config_loglevel=error", "npm_config_prefer_offline=true", "npm_config_update_notifier=false")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // so that nothing it started outlives it
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = 10 * time.Second

@@ -39,8 +39,9 @@ func (s *server) changes(w http.ResponseWriter, r *http.Request) error {
 	ctx, cancel := s.untilStop(r.Context())
 	defer cancel()
 	c := &changeFeed{server: s, feed: f, gen: gen}
-	if at, ok := parseCursor(r.Header.Get("Last-Event-ID")); ok {
+	if at, position, ok := parseCursor(r.Header.Get("Last-Event-ID")); ok {
 		c.at = at
+		c.gen.Position = position // which is all that the client has: another host may have gone on since
 	} else if asked {
 		c.at, _ = s.o.Changes.from(gen.ID, after)
 	}

@@ -182,11 +182,12 @@ func (at cursor) id(position event.Position) string {
 }
 
 // parseCursor reads an id.
-func parseCursor(id string) (cursor, bool) {
+func parseCursor(id string) (cursor, event.Position, bool) {
 	parts := strings.Split(id, "-")
 	if len(parts) != 3 {
-		return cursor{}, false
+		return cursor{}, 0, false
 	}
-	n, err := strconv.Atoi(parts[2])
-	return cursor{parts[1], n}, err == nil && n >= 0 && parts[1] != ""
+	position, err := strconv.ParseInt(parts[0], 10, 64)
+	n, err2 := strconv.Atoi(parts[2])
+	return cursor{parts[1], n}, event.Position(position), err == nil && position >= 0 && err2 == nil && n >= 0 && parts[1] != ""
 }
