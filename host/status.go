@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"eshost/host/event"
 	"eshost/host/internal/admin"
 )
 
@@ -36,7 +37,7 @@ func (h *Host) Status() Status {
 	}
 	for _, p := range h.list() {
 		st := p.status()
-		s.Plugins = append(s.Plugins, admin.Plugin{
+		view := admin.Plugin{
 			Name:         p.conf.Name,
 			State:        string(st.State),
 			Reason:       st.Reason,
@@ -50,7 +51,12 @@ func (h *Host) Status() Status {
 			Retrying:     st.Retrying,
 			Parked:       st.Parked,
 			Waiting:      st.Waiting,
-		})
+		}
+		if st.Epoch != 0 { // its checkpoint is known
+			behind := int64(h.tail.Behind(st.Position, event.Filter{Types: p.conf.Events}))
+			view.LagEvents = &behind
+		}
+		s.Plugins = append(s.Plugins, view)
 	}
 	h.addRefused(&s)
 	return s

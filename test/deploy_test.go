@@ -175,6 +175,8 @@ type compose struct {
 		Build struct {
 			Context, Dockerfile string
 		}
+		Command     []string
+		Profiles    []string
 		Environment map[string]string
 		Volumes     []string
 		Ports       []string

@@ -44,12 +44,14 @@ type Plugin struct {
 	Digest     string `json:"digest"`
 	Checkpoint int64  `json:"checkpoint"`
 	// LagPositions is how far the checkpoint is below the watermark. Positions may have holes.
-	LagPositions int64  `json:"lag_positions"`
-	Handled      uint64 `json:"handled"`
-	Failed       uint64 `json:"failed"`
-	Retrying     int    `json:"retrying_sequences"`
-	Parked       int    `json:"parked_sequences"`
-	Waiting      int    `json:"waiting_events"`
+	LagPositions int64 `json:"lag_positions"`
+	// LagEvents is how many of the plugin's events are between the two: exact for recent ones, else never too low.
+	LagEvents *int64 `json:"lag_events,omitempty"`
+	Handled   uint64 `json:"handled"`
+	Failed    uint64 `json:"failed"`
+	Retrying  int    `json:"retrying_sequences"`
+	Parked    int    `json:"parked_sequences"`
+	Waiting   int    `json:"waiting_events"`
 	// Refused is the module, or the section of hosts.toml, that was put in the place of this one and cannot be used.
 	Refused *Refused `json:"refused,omitempty"`
 }

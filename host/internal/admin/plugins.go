@@ -21,6 +21,8 @@ type PluginView struct {
 	Checkpoint event.Position `json:"checkpoint"`
 	// LagPositions is how far that is below the watermark. Positions may have holes.
 	LagPositions event.Position `json:"lag_positions"`
+	// LagEvents is how many events that is, where this host runs the plugin: exact for recent ones, else never too low.
+	LagEvents *int64 `json:"lag_events,omitempty"`
 	// AgeSeconds is how long ago, at most, the checkpoint was the end of the log.
 	AgeSeconds float64       `json:"age_seconds"`
 	Digest     string        `json:"digest,omitempty"`
@@ -164,6 +166,9 @@ func (s *server) views(ctx context.Context) ([]PluginView, error) {
 			// The host itself knows sooner than the store.
 			if p.Owner != nil && p.Owner.ID == self.ID || !owned(p) {
 				v.State, v.Reason = here.State, here.Reason
+			}
+			if p.Owner != nil && p.Owner.ID == self.ID {
+				v.LagEvents = here.LagEvents
 			}
 			delete(own, p.Plugin)
 		}

@@ -47,10 +47,11 @@ function row(p) {
   return node;
 }
 
-/** lag is how far a plugin is behind, in positions and in time. */
+/** lag is how far a plugin is behind, in events and in time; in positions where another host runs it. */
 export function lag(p) {
-  if (!p.lag_positions) return "none";
-  return `${plural(p.lag_positions, "position")}${p.age_seconds == null ? "" : ` · ${seconds(p.age_seconds)}`}`;
+  if (!p.lag_positions || p.lag_events === 0) return "none";
+  const behind = p.lag_events == null ? plural(p.lag_positions, "position") : plural(p.lag_events, "event");
+  return `${behind}${p.age_seconds == null ? "" : ` · ${seconds(p.age_seconds)}`}`;
 }
 
 /** unit is what the rate of a plugin counts: another host does not say how many events it handles. */
