@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"eshost/host/config"
@@ -376,7 +378,7 @@ func (h *Host) dropOf(ctx context.Context, p *hosted, number int) (string, error
 	if err != nil {
 		return "", err
 	}
-	var dropped []int
+	var dropped []string
 	for i := range all {
 		g := &all[i]
 		if g.State == store.Live || number != 0 && g.Number != number || number == 0 && g.State == store.Building {
@@ -386,26 +388,15 @@ func (h *Host) dropOf(ctx context.Context, p *hosted, number int) (string, error
 			p.abandon()
 		}
 		h.drop(ctx, g)
-		dropped = append(dropped, g.Number)
+		dropped = append(dropped, strconv.Itoa(g.Number))
 	}
 	switch {
 	case len(dropped) > 0:
-		return fmt.Sprintf("dropped generation %s", commas(dropped)), nil
+		return fmt.Sprintf("dropped generation %s", strings.Join(dropped, ", ")), nil
 	case number != 0:
 		return "", fmt.Errorf("there is no generation %d to drop; the live one cannot be dropped", number)
 	}
 	return "", errors.New("there is no retired generation to drop")
-}
-
-func commas(numbers []int) string {
-	text := ""
-	for i, n := range numbers {
-		if i > 0 {
-			text += ", "
-		}
-		text += fmt.Sprint(n)
-	}
-	return text
 }
 
 // abandon stops the build and waits for its end.

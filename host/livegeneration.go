@@ -159,9 +159,7 @@ func (p *hosted) goAstray() {
 	p.astray.Store(true)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.replace != nil {
-		p.replace(delivery.ErrReplaced)
-	}
+	p.endRunner()
 }
 
 // rollBack makes a retired generation the live one again, with the module that made it where that is known.

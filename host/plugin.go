@@ -24,7 +24,7 @@ import (
 // store knows where it starts.
 type hosted struct {
 	conf  config.Plugin
-	stamp os.FileInfo // of the module's file when it was last read; watchModules owns it
+	stamp os.FileInfo // of the module's file when it was last read; the reloader owns it
 
 	ctx    context.Context         // of run
 	cancel context.CancelCauseFunc // ends it

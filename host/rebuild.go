@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -225,9 +226,7 @@ func (p *hosted) between(do func(ctx context.Context)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.interludes = append(p.interludes, do)
-	if p.replace != nil {
-		p.replace(delivery.ErrReplaced)
-	}
+	p.endRunner()
 }
 
 // interlude does what was asked for between two runners.
@@ -287,8 +286,11 @@ func (p *hosted) switchTo(ctx context.Context, h *Host, b *build) error {
 		}
 		time.Sleep(time.Millisecond)
 	}
-	if edited, err := b.outdated(ctx, h); err != nil || edited {
-		return errors.Join(err, errIf(edited, errEdited))
+	switch edited, err := b.outdated(ctx, h); {
+	case err != nil:
+		return err
+	case edited:
+		return errEdited
 	}
 	b.stop(delivery.ErrReplaced)
 	<-b.ended
@@ -322,22 +324,10 @@ func (p *hosted) switchTo(ctx context.Context, h *Host, b *build) error {
 	return nil
 }
 
-func errIf(is bool, err error) error {
-	if is {
-		return err
-	}
-	return nil
-}
-
 // outdated reports whether an event was edited since the build was begun.
 func (b *build) outdated(ctx context.Context, h *Host) (bool, error) {
 	all, err := h.store.Replacements(ctx, b.gen.Plugin)
-	for i := range all {
-		if all[i].At.After(b.gen.CreatedAt) {
-			return true, err
-		}
-	}
-	return false, err
+	return slices.ContainsFunc(all, func(r store.Replacement) bool { return r.At.After(b.gen.CreatedAt) }), err
 }
 
 // buildAnew puts a new build in the place of one that has made something else than it would now.
@@ -375,6 +365,11 @@ func (p *hosted) become(ctx context.Context, gen store.Generation, heldUntil eve
 func (p *hosted) setNext(ctx context.Context, m *plugin.Module) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.putNext(ctx, m)
+}
+
+// putNext is setNext for who holds p.mu.
+func (p *hosted) putNext(ctx context.Context, m *plugin.Module) {
 	if p.next != nil {
 		_ = p.next.Close(ctx) // nobody has used it; closing a module cannot fail
 	}

@@ -12,7 +12,6 @@ import (
 
 	"github.com/fsnotify/fsnotify"
 
-	"eshost/host/config"
 	"eshost/host/store"
 )
 
@@ -48,8 +47,7 @@ const (
 // reloader brings changed modules and a changed hosts.toml in while the host runs. One goroutine does it all.
 type reloader struct {
 	h     *Host
-	file  string // hosts.toml; empty means that only the modules are watched
-	conf  *config.Config
+	file  string              // hosts.toml; empty means that only the modules are watched
 	files map[string]*watched // by path
 
 	fs      *fsnotify.Watcher // nil where the operating system cannot tell of changes
@@ -63,7 +61,7 @@ type watched struct {
 }
 
 func newReloader(h *Host) *reloader {
-	r := &reloader{h: h, file: h.o.ConfigFile, conf: &h.conf, files: make(map[string]*watched), folders: make(map[string]bool)}
+	r := &reloader{h: h, file: h.o.ConfigFile, files: make(map[string]*watched), folders: make(map[string]bool)}
 	for _, p := range h.list() {
 		r.note(p.conf.Module, p.stamp)
 	}
@@ -247,14 +245,17 @@ func (h *Host) Reload(ctx context.Context) ([]ReloadOutcome, error) {
 
 // reloadFor carries out a request to reload, once, if it is this host's.
 func (h *Host) reloadFor(ctx context.Context, r store.Request) {
+	if r.Key != h.self.ID {
+		if time.Since(r.RequestedAt) > reloadPatience {
+			h.answer(ctx, store.Answer{Request: r.ID, State: store.Refused, Text: "that host is gone"})
+		}
+		return
+	}
 	h.mu.Lock()
 	begun := h.reloading[r.ID]
 	h.reloading[r.ID] = true
 	h.mu.Unlock()
-	if r.Key != h.self.ID && time.Since(r.RequestedAt) > reloadPatience {
-		h.answer(ctx, store.Answer{Request: r.ID, State: store.Refused, Text: "that host is gone"})
-	}
-	if r.Key != h.self.ID || begun {
+	if begun {
 		return
 	}
 	h.group.Go(func() error {
@@ -288,7 +289,7 @@ func ReloadHosts(ctx context.Context, s store.State, who string) ([]HostReload, 
 		return nil, fmt.Errorf("read the hosts: %w", err)
 	}
 	var all []HostReload
-	ids := make(map[int]int64)
+	var ids []int64 // of the requests, in the same order
 	for _, h := range hosts {
 		if !h.Live {
 			continue
@@ -297,7 +298,7 @@ func ReloadHosts(ctx context.Context, s store.State, who string) ([]HostReload, 
 		if err != nil {
 			return nil, fmt.Errorf("ask host %q to reload: %w", h.Name, err)
 		}
-		ids[len(all)] = id
+		ids = append(ids, id)
 		all = append(all, HostReload{Host: h.Name})
 	}
 	for i := range all {

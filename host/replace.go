@@ -122,10 +122,12 @@ func (p *hosted) takeOver(ctx context.Context, m *plugin.Module) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.refused = nil
-	if p.next != nil {
-		_ = p.next.Close(ctx) // nobody has used it; closing a module cannot fail
-	}
-	p.next = m
+	p.putNext(ctx, m)
+	p.endRunner()
+}
+
+// endRunner has the runner end at a batch's end, if there is one, in favour of the next. p.mu is held.
+func (p *hosted) endRunner() {
 	if p.replace != nil {
 		p.replace(delivery.ErrReplaced)
 	}

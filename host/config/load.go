@@ -203,7 +203,7 @@ func readLimits(parent *table, l *Limits) {
 		return
 	}
 	l.Memory = read(t, "memory", l.Memory, memory())
-	l.Time = read(t, "time", l.Time, duration(time.Millisecond, 10*time.Minute, "250ms"))
+	l.Time = read(t, "time", l.Time, handlingTime())
 	l.Cache = read(t, "cache", l.Cache, size(64<<10, 64<<30))
 	l.EmitDepth = read(t, "emit_depth", l.EmitDepth, whole(1, 1000))
 	t.close()
