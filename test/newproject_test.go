@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -118,6 +119,9 @@ func serve(t *testing.T, here shell, section string) {
 	}
 }
 
+// colours are what some compilers write even where no terminal is: asc does so wherever CI is set.
+var colours = regexp.MustCompile("\x1b\\[[0-9;]*m")
+
 // refuse breaks a source: the compiler's own words must be shown, and the build fail.
 func refuse(t *testing.T, project shell, source, refused string) {
 	f, err := os.OpenFile(filepath.Join(project.folder, source), os.O_APPEND|os.O_WRONLY, 0)
@@ -130,7 +134,7 @@ func refuse(t *testing.T, project shell, source, refused string) {
 	}
 	cmd := project.command("eshost build")
 	out, err := cmd.CombinedOutput()
-	text := string(out)
+	text := colours.ReplaceAllString(string(out), "")
 	if cmd.ProcessState.ExitCode() != 1 || !strings.Contains(text, refused) || !strings.Contains(text, filepath.Base(source)) ||
 		!strings.Contains(text, "hint: what it printed above says why") {
 		t.Errorf("a broken %s: %v\n%s", source, err, text)
