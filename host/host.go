@@ -147,7 +147,7 @@ func (h *Host) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := h.store.RegisterHost(ctx, h.self, leaseTTL); err != nil {
+	if err := h.store.RegisterHost(ctx, h.self, h.conf.Host.LeaseTTL); err != nil {
 		return errors.Join(fmt.Errorf("register the host: %w", err), closeListener(listener))
 	}
 	h.removeDead(ctx)
@@ -155,7 +155,7 @@ func (h *Host) Run(ctx context.Context) error {
 	bye, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.conf.Host.ShutdownTimeout)
 	defer cancel()
 	if err := h.store.RemoveHost(bye, h.self.ID); err != nil {
-		h.log.Warn("cannot give the leases back; others take over when they expire", "after", leaseTTL, "error", err)
+		h.log.Warn("cannot give the leases back; others take over when they expire", "after", h.conf.Host.LeaseTTL, "error", err)
 	}
 	return err
 }

@@ -5,13 +5,10 @@ import (
 	"time"
 )
 
-// leaseTTL is how long a host that stops renewing keeps its plugins: long enough for a pause of the
-// machine or the database, short enough to wait for after a crash.
-const leaseTTL = 10 * time.Second
-
 // keepLease renews the host's registration until ctx ends. Nothing else may keep it waiting.
 func (h *Host) keepLease(ctx context.Context) {
-	ticker := time.NewTicker(leaseTTL / 4)
+	ttl := h.conf.Host.LeaseTTL
+	ticker := time.NewTicker(ttl / 4)
 	defer ticker.Stop()
 	for {
 		select {
@@ -19,8 +16,8 @@ func (h *Host) keepLease(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
-		renew, cancel := context.WithTimeout(ctx, leaseTTL/2)
-		err := h.store.RegisterHost(renew, h.self, leaseTTL)
+		renew, cancel := context.WithTimeout(ctx, ttl/2)
+		err := h.store.RegisterHost(renew, h.self, ttl)
 		cancel()
 		if err != nil && ctx.Err() == nil {
 			h.log.Warn("cannot renew the lease; another host may take over until it can be renewed", "error", err)

@@ -47,6 +47,11 @@ type Host struct {
 	Tokens []Token
 	// TLSCert and TLSKey are PEM files; the listener speaks TLS if they are set. Default to none.
 	TLSCert, TLSKey string
+	// Weight is this host's share of the plugins beside the other hosts' weights. Defaults to 1.
+	Weight float64
+	// LeaseTTL is how long a host that stops renewing its leases keeps its plugins, by the database's clock: long
+	// enough for a pause of the machine or the database, short enough to wait for after a crash. Defaults to 10s.
+	LeaseTTL time.Duration
 	// ShutdownTimeout bounds how long a stopping host finishes and commits what is in flight.
 	// Defaults to 10s.
 	ShutdownTimeout time.Duration
@@ -87,6 +92,10 @@ type Plugin struct {
 	Start Start
 	// OrderBy says which events must be handled one after another. Defaults to OrderByStream.
 	OrderBy OrderBy
+	// Partitions splits the plugin by ordering key, so that several hosts run it at the same time. Defaults to 1.
+	Partitions int
+	// Weight is how much of a host the plugin takes beside other plugins, all its partitions together. Defaults to 1.
+	Weight float64
 	// Allow lists the grants the module gets. Defaults to state and log.
 	Allow []string
 	// Lanes is how many instances handle a batch side by side. Defaults to the number of CPUs.
@@ -187,6 +196,8 @@ func defaults(dir string) Config {
 		Host: Host{
 			Name:            hostName(),
 			Listen:          "127.0.0.1:7070",
+			Weight:          1,
+			LeaseTTL:        10 * time.Second,
 			ShutdownTimeout: 10 * time.Second,
 			CacheDir:        cacheDir(),
 			LogFormat:       LogText,
@@ -203,12 +214,14 @@ func pluginDefaults(name string) Plugin {
 	return Plugin{
 		Name:    name,
 		OrderBy: OrderByStream,
+		Weight:  1,
 		Allow:   []string{abi.GrantState, abi.GrantLog},
 		Lanes:   min(runtime.GOMAXPROCS(0), maxLanes),
 		Batch:   DefaultBatch,
 
-		OnChange: OnChangeContinue,
-		KeepOld:  7 * 24 * time.Hour,
+		Partitions: 1,
+		OnChange:   OnChangeContinue,
+		KeepOld:    7 * 24 * time.Hour,
 		Retry: Retry{
 			Attempts:  5,
 			First:     100 * time.Millisecond,

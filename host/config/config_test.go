@@ -70,7 +70,7 @@ func TestDefaults(t *testing.T) {
 	t.Parallel()
 	cfg := parse(t, "[plugins.balances]\nmodule = \"balances.wasm\"\n")
 	if cfg.Host.Listen != "127.0.0.1:7070" || cfg.Host.ShutdownTimeout != 10*time.Second || cfg.Host.LogFormat != LogText ||
-		cfg.Host.LogLevel != slog.LevelInfo || cfg.Host.Name == "" {
+		cfg.Host.LogLevel != slog.LevelInfo || cfg.Host.Name == "" || cfg.Host.Weight != 1 || cfg.Host.LeaseTTL != 10*time.Second {
 		t.Errorf("host: %+v", cfg.Host)
 	}
 	if want := (Store{URL: "sqlite:/etc/eshost/eshost.db", PollMax: 100 * time.Millisecond}); cfg.Store != want {
@@ -79,7 +79,7 @@ func TestDefaults(t *testing.T) {
 	want := Plugin{
 		Name: "balances", Module: "/etc/eshost/balances.wasm", OrderBy: OrderByStream, Allow: []string{"state", "log"},
 		Lanes: min(runtime.GOMAXPROCS(0), 64), Batch: DefaultBatch,
-		Retry:  Retry{Attempts: 5, First: 100 * time.Millisecond, Longest: 30 * time.Second, MaxParked: 10_000},
+		Retry: Retry{Attempts: 5, First: 100 * time.Millisecond, Longest: 30 * time.Second, MaxParked: 10_000}, Partitions: 1, Weight: 1,
 		Limits: Limits{Memory: 32 << 20, Time: 250 * time.Millisecond, Cache: 32 << 20, EmitDepth: 16},
 		Config: map[string]string{}, OnChange: OnChangeContinue, KeepOld: 168 * time.Hour,
 	}
@@ -97,6 +97,8 @@ func TestEveryKey(t *testing.T) {
 [host]
 name = "app1"
 listen = "off"
+weight = 2
+lease_ttl = "3s"
 shutdown_timeout = "1m"
 cache_dir = "cache"
 log = "json"
@@ -121,6 +123,8 @@ module = "/srv/zebra.wasm"
 events = ["Deposited", "${CURRENCY}Withdrawn"]
 start = "end"
 order_by = "metadata.tenant"
+partitions = 4
+weight = 0.5
 allow = ["state", "log", "emit"]
 lanes = 3
 batch = 10
@@ -143,7 +147,7 @@ strict = true
 module = "ant.wasm"
 `)
 	want := &Config{
-		Host: Host{Name: "app1", ShutdownTimeout: time.Minute, CacheDir: "/etc/eshost/cache", LogFormat: LogJSON, LogLevel: slog.LevelDebug,
+		Host: Host{Name: "app1", Weight: 2, LeaseTTL: 3 * time.Second, ShutdownTimeout: time.Minute, CacheDir: "/etc/eshost/cache", LogFormat: LogJSON, LogLevel: slog.LevelDebug,
 			TLSCert: "/etc/eshost/cert.pem", TLSKey: "/etc/ssl/key.pem", Tokens: []Token{
 				{Name: "ops", SHA256: sha256.Sum256([]byte(testEnv["TOKEN"])), Scopes: []string{ScopeAdmin, ScopeRead}},
 				{Name: "app", SHA256: sha256.Sum256([]byte("0123456789abcdefghij")), Scopes: []string{ScopeRead}},
@@ -151,7 +155,7 @@ module = "ant.wasm"
 		Store: Store{URL: "postgres://app:hunter2@db/app", PollMax: 20 * time.Millisecond},
 		Plugins: []Plugin{{
 			Name: "zebra", Module: "/srv/zebra.wasm", SHA256: strings.Repeat("ab", 32), OnChange: OnChangeRebuild, KeepOld: time.Hour, Events: []string{"Deposited", "EURWithdrawn"}, Start: Start{At: StartAtEnd},
-			OrderBy: "metadata.tenant", Allow: []string{"emit", "log", "state"}, Lanes: 3, Batch: 10,
+			OrderBy: "metadata.tenant", Allow: []string{"emit", "log", "state"}, Lanes: 3, Batch: 10, Partitions: 4, Weight: 0.5,
 			Retry:  Retry{Attempts: 7, First: time.Millisecond, Longest: 2 * time.Second, MaxParked: 5},
 			Limits: Limits{Memory: 64 << 10, Time: time.Second, Cache: 1 << 20, EmitDepth: 3},
 			Config: map[string]string{"currency": "EUR", "plain": "${CURRENCY}", "limit": "10", "rate": "0.25", "strict": "true"},

@@ -20,6 +20,9 @@ const (
 	wasmPage     = 64 << 10
 )
 
+// MaxPartitions is the most partitions a plugin has.
+const MaxPartitions = 256
+
 var pluginName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
 
 // Load reads a hosts.toml. It fails with an *Error that lists every mistake, or with the error of
@@ -120,6 +123,8 @@ func readHost(root *table, folder string, h *Host) {
 	}
 	h.Name = read(t, "name", h.Name, text("a name of 1 to 255 bytes", func(s string) bool { return s != "" && len(s) <= 255 }))
 	readListener(t, folder, h)
+	h.Weight = read(t, "weight", h.Weight, weight())
+	h.LeaseTTL = read(t, "lease_ttl", h.LeaseTTL, duration(2*time.Second, 10*time.Minute, "10s"))
 	h.ShutdownTimeout = read(t, "shutdown_timeout", h.ShutdownTimeout, duration(100*time.Millisecond, time.Hour, "10s"))
 	h.CacheDir = read(t, "cache_dir", h.CacheDir, orOff(path(folder, `the path of a folder, or "off"`)))
 	h.LogFormat = read(t, "log", h.LogFormat, oneOf(LogText, LogJSON))
@@ -173,6 +178,11 @@ func readPlugin(parent, t *table, name, folder string) Plugin {
 	p.Events = read(t, "events", nil, eventTypes())
 	p.Start = read(t, "start", p.Start, start())
 	p.OrderBy = read(t, "order_by", p.OrderBy, orderBy())
+	p.Partitions = read(t, "partitions", p.Partitions, whole(1, MaxPartitions))
+	if p.Partitions > 1 && p.OrderBy == OrderByAll {
+		t.mistake("partitions", `has no use with order_by = "all": all events have one ordering key, and would be in one partition`)
+	}
+	p.Weight = read(t, "weight", p.Weight, weight())
 	p.Allow = read(t, "allow", p.Allow, grants())
 	p.Lanes = read(t, "lanes", p.Lanes, whole(1, maxLanes))
 	p.Batch = read(t, "batch", p.Batch, whole(1, maxBatch))

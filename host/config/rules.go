@@ -67,6 +67,21 @@ func whole(least, most int64) rule[int] {
 	}}
 }
 
+// weight is a share beside others'.
+func weight() rule[float64] {
+	const least, most = 0.01, 1000
+	return rule[float64]{fmt.Sprintf("a number from %g to %d such as 2 or 0.5", least, most), func(v any) (float64, error) {
+		w, ok := v.(float64)
+		if n, whole := v.(int64); whole {
+			w, ok = float64(n), true
+		}
+		if !ok || !(w >= least && w <= most) {
+			return 0, errUnfit
+		}
+		return w, nil
+	}}
+}
+
 func duration(least, most time.Duration, example string) rule[time.Duration] {
 	want := fmt.Sprintf("a duration from %s to %s such as %q", shortDuration(least), shortDuration(most), example)
 	return rule[time.Duration]{want, func(v any) (time.Duration, error) {
