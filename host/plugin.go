@@ -50,6 +50,7 @@ type hosted struct {
 	runner  *delivery.Runner
 	before  delivery.Status // of the runners before this one: what they have handled
 	reason  string          // why there is no runner yet
+	woken   chan struct{}   // the lease may have become free
 
 	pool pool
 }
@@ -65,7 +66,7 @@ func loadPlugin(ctx context.Context, engine *plugin.Engine, conf config.Plugin) 
 	if err != nil {
 		return nil, err
 	}
-	return &hosted{conf: conf, module: m, declared: m.Digest(), stamp: info, reason: "starting"}, nil
+	return &hosted{conf: conf, module: m, declared: m.Digest(), stamp: info, reason: "starting", woken: make(chan struct{}, 1)}, nil
 }
 
 // compileModule checks and compiles a plugin's module: the bytes whose digest is compared with the one that is
@@ -130,7 +131,7 @@ func (p *hosted) run(ctx context.Context, h *Host) error {
 		state, feed := h.traced(p.conf.Name, liveState{toldState{h.store, &h.changes}, h, p}, reader)
 		r := delivery.NewRunner(state, feed, module{m, p.conf.Limits.Memory, &p.pool}, o)
 		p.setRunner(r)
-		r.Run(run)
+		deliver(run, r, p.woken)
 		p.interlude(ctx)
 		if p.astray.Swap(false) {
 			if err := p.locate(ctx, h); err != nil {
@@ -139,6 +140,18 @@ func (p *hosted) run(ctx context.Context, h *Host) error {
 		}
 	}
 	return nil
+}
+
+// deliver runs a runner until ctx ends: again and again while another host has the lease.
+func deliver(ctx context.Context, r *delivery.Runner, woken <-chan struct{}) {
+	for r.Run(ctx) != nil {
+		select {
+		case <-ctx.Done():
+			return
+		case <-woken:
+		case <-time.After(time.Second):
+		}
+	}
 }
 
 // options are how the plugin's events are delivered to one of its generations.
@@ -256,10 +269,9 @@ func (p *hosted) status() delivery.Status {
 
 // wake makes a plugin that waits for its lease ask for it again.
 func (p *hosted) wake() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.runner != nil {
-		p.runner.Wake()
+	select {
+	case p.woken <- struct{}{}:
+	default:
 	}
 }
 

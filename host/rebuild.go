@@ -73,7 +73,7 @@ func (p *hosted) startBuild(ctx context.Context, h *Host, gen *store.GenerationS
 	h.group.Go(func() error {
 		defer close(b.ended)
 		defer reader.Close()
-		b.runner.Run(run)
+		deliver(run, b.runner, nil)
 		return nil
 	})
 	h.group.Go(func() error {

@@ -3,13 +3,13 @@
 // A Runner owns everything between a reader of the log and the store's Commit for one plugin: the
 // lease, the lanes with their instances, the document cache, the retries and the parked sequences.
 //
-//	          lease held elsewhere                     lease lost
-//	        ┌──────────────────────┐   ┌───────────────────────────────────────┐
-//	        ▼                      │   ▼                                       │
-//	waiting for the lease ──────► session: fetch ─► handle in lanes ─► commit ─┤
-//	        ▲                      │        ▲            │   (one in flight)   │
-//	        │                      │        └── retry ◄──┘                     │
-//	        └─── backing off ◄─────┴── any error: nothing in memory is kept ◄──┘
+//	┌─► acquire ──► session: fetch ─► handle in lanes ─► commit (one in flight) ─┐
+//	│      │           ▲                     ▲                                   │
+//	│      │           └──── next batch ─────┴── retry, request ◄────────────────┤
+//	│      └─► another host has the lease: Run returns ◄── lease lost ◄──────────┤
+//	└── backing off ◄── any other error: nothing in memory is kept ◄─────────────┘
+//
+// Who runs what is the host's to decide: Run returns when another host has the lease, and does not ask again.
 //
 // Within a session three things overlap: the next batch is fetched, this batch is handled, the last
 // batch commits. Commits are strictly one after another.

@@ -110,11 +110,10 @@ type Options struct {
 const DefaultMaxBatch = 20_000
 
 const (
-	firstBatch   = 256 // the first batch, before anything is known about the plugin
-	slowBatch    = time.Second
-	slowCommit   = 5 * time.Second // then Status says so
-	retryPage    = 1_000           // the most queued events handled in one go
-	leaseRecheck = time.Second
+	firstBatch = 256 // the first batch, before anything is known about the plugin
+	slowBatch  = time.Second
+	slowCommit = 5 * time.Second // then Status says so
+	retryPage  = 1_000           // the most queued events handled in one go
 )
 
 func (o Options) withDefaults() Options {

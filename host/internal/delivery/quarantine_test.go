@@ -158,11 +158,13 @@ func TestReplacedRunner(t *testing.T) {
 			var calls atomic.Int64
 			r := NewRunner(w.store, &fakeFeed{log: w.log}, crashing(&calls, func(*event.Event) bool { return crashes }), Options{Plugin: "p", Generation: 1, HostID: "me"})
 			ctx, replace := context.WithCancelCause(t.Context())
-			done := make(chan struct{})
-			go func() { defer close(done); r.Run(ctx) }()
+			ended := make(chan error)
+			go func() { ended <- r.Run(ctx) }()
 			rest(time.Minute)
 			replace(ErrReplaced)
-			<-done
+			if err := <-ended; err != nil {
+				t.Errorf("it ended with %v", err)
+			}
 			synctest.Wait()
 			if w.store.owner != "me" {
 				t.Errorf("the lease is %q's", w.store.owner)

@@ -190,7 +190,7 @@ func (sc *scenario) start(name string) (stop func()) {
 	sc.mu.Unlock()
 	ctx, cancel := context.WithCancel(sc.t.Context())
 	done := make(chan struct{})
-	go func() { defer close(done); runner.Run(ctx) }()
+	go func() { defer close(done); deliver(ctx, runner) }()
 	return func() {
 		if sc.r.IntN(2) == 0 { // the process dies: nothing of it reaches the store from now on
 			sc.store.mu.Lock()

@@ -13,8 +13,7 @@ import (
 
 // Do hands a person's request to the session, which carries it out and answers it at its next step: a
 // retry, a skip, an edit, a pause or a resume. It is safe to hand the same one over again and again; who
-// does so as long as it is pending loses none. A runner that waits for its lease takes none: they are the
-// owner's.
+// does so as long as it is pending loses none. A runner without the lease takes none: they are the owner's.
 func (r *Runner) Do(req store.Request) {
 	r.mu.Lock()
 	known := slices.ContainsFunc(r.requests, func(k store.Request) bool { return k.ID == req.ID })

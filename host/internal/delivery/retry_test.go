@@ -450,7 +450,9 @@ func TestRefusalWithoutACause(t *testing.T) {
 				t.Errorf("the status is %+v", st)
 			}
 		}()
-		r.Run(ctx)
+		if err := r.Run(ctx); err != nil {
+			t.Errorf("it ended with %v", err)
+		}
 		if n := w.store.calls["Acquire"]; n > 30 {
 			t.Errorf("%d tries in a minute", n)
 		}

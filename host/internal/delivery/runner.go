@@ -11,14 +11,13 @@ import (
 	"eshost/host/store"
 )
 
-// Runner delivers one plugin's events for as long as it runs.
+// Runner delivers one plugin's events for as long as it runs and has the lease.
 type Runner struct {
 	o      Options
 	state  State
 	feed   Feed
 	module Module
 
-	wake       chan struct{}
 	asked      chan struct{} // there are requests
 	ordered    int64         // the last epoch whose waiting events were seen to be under the keys they have
 	suspicion  suspicion
@@ -50,7 +49,7 @@ type RunnerState string
 const (
 	// Starting runners have not asked for their lease yet.
 	Starting RunnerState = "starting"
-	// Waiting runners want a lease that another host has.
+	// Waiting runners have returned from Run because another host has the lease.
 	Waiting RunnerState = "waiting"
 	// Running runners handle events as they come.
 	Running RunnerState = "running"
@@ -60,7 +59,7 @@ const (
 	Quarantined RunnerState = "quarantined"
 	// BackingOff runners met trouble and try again by themselves.
 	BackingOff RunnerState = "backing off"
-	// Stopped runners have returned from Run.
+	// Stopped runners have returned from Run because they were told to.
 	Stopped RunnerState = "stopped"
 )
 
@@ -71,7 +70,6 @@ func NewRunner(state State, feed Feed, module Module, o Options) *Runner {
 		state:     state,
 		feed:      feed,
 		module:    module,
-		wake:      make(chan struct{}, 1),
 		asked:     make(chan struct{}, 1),
 		suspicion: suspicion{refused: make(map[event.Position]*event.Failure)},
 		status:    Status{State: Starting},
@@ -112,12 +110,24 @@ func (r *Runner) setState(state RunnerState, reason string) {
 // at once: it leaves the lease to that one.
 var ErrReplaced = errors.New("another runner takes its place")
 
-// Run delivers until ctx ends, then finishes and commits what is in flight within Options.Grace and
-// gives the lease back.
-func (r *Runner) Run(ctx context.Context) {
-	defer r.setState(Stopped, "the host stopped it")
+// Run delivers until ctx ends, then finishes and commits what is in flight within Options.Grace, gives the
+// lease back and returns nil. It returns early, in the state Waiting, when another host has the lease: with a
+// *store.LeaseHeldError, or with store.ErrLeaseLost if that shows only now. Run may then be called again. Any
+// other trouble it gets over by itself.
+func (r *Runner) Run(ctx context.Context) error {
 	work, end := r.workContext(ctx)
 	defer end()
+	err := r.deliver(ctx, work)
+	if err != nil {
+		r.disown()
+		return err
+	}
+	r.setState(Stopped, "the host stopped it")
+	return nil
+}
+
+// deliver runs one session after another.
+func (r *Runner) deliver(ctx, work context.Context) error {
 	var last *session
 	for failures := 0; ctx.Err() == nil; {
 		s, err := r.open(ctx)
@@ -136,6 +146,9 @@ func (r *Runner) Run(ctx context.Context) {
 		if ctx.Err() != nil || err == nil {
 			continue
 		}
+		if r.evicted(err) {
+			return err
+		}
 		var pause time.Duration
 		failures, pause = r.judge(err, failures)
 		r.rest(ctx, pause)
@@ -143,6 +156,7 @@ func (r *Runner) Run(ctx context.Context) {
 	if last != nil && last.keepLease && !replaced(ctx) {
 		last.release(work)
 	}
+	return nil
 }
 
 func replaced(ctx context.Context) bool { return errors.Is(context.Cause(ctx), ErrReplaced) }
@@ -163,27 +177,31 @@ func (r *Runner) workContext(ctx context.Context) (work context.Context, end fun
 	return work, func() { cancel(context.Canceled); <-done }
 }
 
+// evicted reports whether a session ended, or could not begin, because another host has the lease.
+func (r *Runner) evicted(err error) bool {
+	var held *store.LeaseHeldError
+	switch {
+	case errors.As(err, &held):
+		if r.Status().State != Waiting {
+			r.o.Logger.Info("another host has the lease", "owner", held.Owner.Name, "owner_id", held.Owner.ID)
+		}
+		r.setState(Waiting, fmt.Sprintf("lease held by host %q for another %s; it is taken over when that host stops or dies",
+			held.Owner.Name, held.ExpiresIn.Round(time.Second)))
+	case errors.Is(err, store.ErrLeaseLost):
+		r.o.Logger.Warn("lost the lease: another host has taken over, nothing of the batch in flight was stored")
+		r.setState(Waiting, "lease lost to another host")
+	default:
+		return false
+	}
+	return true
+}
+
 // judge logs why a session ended, once for each cause in a row, and says how long to wait.
 func (r *Runner) judge(err error, failures int) (int, time.Duration) {
 	log := r.o.Logger
-	var held *store.LeaseHeldError
 	var refused *refusedCommit
 	loop := asCrashLoop(err)
 	switch {
-	case errors.As(err, &held):
-		reason := fmt.Sprintf("lease held by host %q for another %s; it is taken over when that host stops or dies",
-			held.Owner.Name, held.ExpiresIn.Round(time.Second))
-		if r.Status().State != Waiting {
-			log.Info("waiting for the lease", "owner", held.Owner.Name, "owner_id", held.Owner.ID)
-		}
-		r.setState(Waiting, reason)
-		r.disown()
-		return 0, max(held.ExpiresIn, 0) + 50*time.Millisecond
-	case errors.Is(err, store.ErrLeaseLost):
-		log.Warn("lost the lease: another host has taken over, nothing of the batch in flight was stored")
-		r.setState(Waiting, "lease lost to another host")
-		r.disown()
-		return 0, leaseRecheck
 	case errors.As(err, &refused):
 		log.Warn("the store refuses what a batch emits, handling it again in smaller parts", "error", err)
 		return 0, 0 // each time less is left that may be the cause
@@ -223,21 +241,10 @@ func (s *session) explainEnd(ctx context.Context, err error) {
 	}
 }
 
-// Wake makes a runner that waits try again at once: what it waits for may have become free.
-func (r *Runner) Wake() {
-	select {
-	case r.wake <- struct{}{}:
-	default:
-	}
-}
-
-// rest sleeps, unless the runner waits for its lease and is woken, or is quarantined and asked for something.
+// rest sleeps, unless the runner is quarantined and asked for something.
 func (r *Runner) rest(ctx context.Context, d time.Duration) {
-	var wake, asked <-chan struct{}
-	switch r.Status().State {
-	case Waiting:
-		wake = r.wake
-	case Quarantined:
+	var asked <-chan struct{}
+	if r.Status().State == Quarantined {
 		asked = r.asked
 	}
 	timer := time.NewTimer(d)
@@ -247,8 +254,6 @@ func (r *Runner) rest(ctx context.Context, d time.Duration) {
 		case <-ctx.Done():
 			return
 		case <-timer.C:
-			return
-		case <-wake:
 			return
 		case <-asked:
 			if _, ok := r.nextRequest(); ok {

@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -81,30 +82,45 @@ func TestStopWhileTheStoreHangs(t *testing.T) {
 func TestLeaseHeldByAnother(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.append("a")
-		other, stopOther := w.start(handler(noting), Options{HostID: "other"})
+		_, stopOther := w.start(handler(noting), Options{HostID: "other"})
 		w.reaches(1)
-		r, _ := w.start(handler(noting), Options{})
-		rest(10 * time.Second)
+		r := NewRunner(w.store, &fakeFeed{log: w.log}, handler(noting), Options{Plugin: "p", Generation: 1, HostID: "me"})
+		var held *store.LeaseHeldError
+		if err := r.Run(t.Context()); !errors.As(err, &held) || held.Owner.ID != "other" {
+			t.Errorf("it ended with %v", err)
+		}
 		st := r.Status()
 		if st.State != Waiting {
 			t.Errorf("the status is %+v", st)
 		}
 		wantIn(t, "the reason", st.Reason, `host "other"`)
-		stopOther()
-		r.Wake() // the host has seen that the lease is free
-		rest(time.Second)
-		if st := r.Status(); st.State != Running || st.Reason != "" || other.Status().State != Stopped {
-			t.Errorf("after the other stopped the status is %+v", st)
+		asks := w.store.calls["Acquire"]
+		rest(time.Minute)
+		if more := w.store.calls["Acquire"] - asks; more != 0 {
+			t.Errorf("it asked %d times more for the lease", more)
 		}
+		stopOther()
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- r.Run(ctx) }()
 		w.append("a")
 		w.reaches(2)
+		if st := r.Status(); st.State != Running || st.Reason != "" {
+			t.Errorf("after the other stopped the status is %+v", st)
+		}
+		cancel()
+		if err := <-ended; err != nil || r.Status().State != Stopped || w.store.owner != "" {
+			t.Errorf("told to stop, it ended with %v, status %+v, owner %q", err, r.Status(), w.store.owner)
+		}
 	})
 }
 
 func TestLeaseLost(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.append("a")
-		r, _ := w.start(handler(noting), Options{})
+		r := NewRunner(w.store, &fakeFeed{log: w.log}, handler(noting), Options{Plugin: "p", Generation: 1, HostID: "me"})
+		ended := make(chan error, 1)
+		go func() { ended <- r.Run(t.Context()) }()
 		w.reaches(1)
 		rival, err := w.store.Acquire(t.Context(), 1, "me") // as another host would, after it has expired
 		if err != nil {
@@ -112,7 +128,9 @@ func TestLeaseLost(t *testing.T) {
 		}
 		w.store.owner = "rival"
 		w.append("a", "b")
-		rest(500 * time.Millisecond)
+		if err := <-ended; !errors.Is(err, store.ErrLeaseLost) {
+			t.Errorf("it ended with %v", err)
+		}
 		st := r.Status()
 		if w.store.position != 1 || st.State != Waiting {
 			t.Errorf("without the lease it is at %d with status %+v", w.store.position, st)
@@ -121,6 +139,7 @@ func TestLeaseLost(t *testing.T) {
 		if err := w.store.Release(t.Context(), 1, rival.Epoch); err != nil {
 			t.Fatal(err)
 		}
+		w.start(handler(noting), Options{})
 		w.reaches(3)
 		if got := w.document("notes", "a"); got != " 1 2" {
 			t.Errorf("the notes are %q", got)
@@ -188,7 +207,9 @@ func TestFeedTroubleBacksOff(t *testing.T) {
 			}
 			wantIn(t, "the reason", st.Reason, "fetch a batch", errFake.Error())
 		}()
-		r.Run(ctx)
+		if err := r.Run(ctx); err != nil {
+			t.Errorf("it ended with %v", err)
+		}
 	})
 }
 
@@ -213,7 +234,9 @@ func TestTroubleDuringACommit(t *testing.T) {
 		r := NewRunner(w.store, feed, handler(noting), Options{Plugin: "p", HostID: "me"})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		r.Run(ctx)
+		if err := r.Run(ctx); err != nil {
+			t.Errorf("it ended with %v", err)
+		}
 		if n := len(w.commits()); w.store.position != 2 || n != 1 || calls < 3 {
 			t.Errorf("at %d after %d commits and %d reads of the feed", w.store.position, n, calls)
 		}
@@ -311,7 +334,9 @@ func TestFeedOutOfOrder(t *testing.T) {
 						t.Errorf("the status is %+v", st)
 					}
 				})
-				r.Run(ctx)
+				if err := r.Run(ctx); err != nil {
+					t.Errorf("it ended with %v", err)
+				}
 				if len(w.commits()) > 0 {
 					t.Errorf("committed %+v", w.commits())
 				}

@@ -75,7 +75,7 @@ func (w *world) start(m Module, o Options) (r *Runner, stop func()) {
 	r = NewRunner(w.store, &fakeFeed{log: w.log}, m, o)
 	ctx, cancel := context.WithCancel(w.t.Context())
 	done := make(chan struct{})
-	go func() { defer close(done); r.Run(ctx) }()
+	go func() { defer close(done); deliver(ctx, r) }()
 	stop = func() {
 		cancel()
 		<-done
@@ -83,6 +83,12 @@ func (w *world) start(m Module, o Options) (r *Runner, stop func()) {
 	}
 	w.t.Cleanup(stop)
 	return r, stop
+}
+
+// deliver runs a runner as a host does that gives nothing up: again and again while another one has the lease.
+func deliver(ctx context.Context, r *Runner) {
+	for r.Run(ctx) != nil && pause(ctx, time.Second) {
+	}
 }
 
 // reaches waits until the checkpoint is at the log's end.
