@@ -23,7 +23,7 @@ SELECT current_setting('server_version'), current_setting('server_version_num'):
 	var number int
 	var standby bool
 	if err := conn.QueryRow(ctx, inspect).Scan(&version, &number, &encoding, &standby); err != nil {
-		if code(err) != "" {
+		if code(err) != "" && !notOurSession(err) {
 			return "", fmt.Errorf("%w: the server speaks PostgreSQL's protocol but is none: %s", store.ErrSchema, describe(err))
 		}
 		return "", fail(ctx, "ask for the server's version", err)

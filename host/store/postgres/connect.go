@@ -37,19 +37,53 @@ set_config('tcp_user_timeout', '30000', false), set_config('default_transaction_
 
 var errStandby = fmt.Errorf("%w: the server is a hot standby, where nothing can be written and the locks of writers cannot be seen; name the primary in the store's URL", store.ErrUnavailable)
 
-// onlyPrimary refuses a connection to a standby. What a new connection cannot be asked is for the next
-// statement to find out.
-func onlyPrimary(ctx context.Context, conn *pgconn.PgConn) error {
-	r := conn.ExecParams(ctx, "SELECT pg_is_in_recovery()", nil, nil, nil, nil).Read()
-	if r.Err == nil && len(r.Rows) == 1 && string(r.Rows[0][0]) == "t" {
+// errPooled ends a connection of a host whose URL has begun to lead to a pooler while it ran: the connection was set
+// up for one session, and the next will be set up for none.
+var errPooled = fmt.Errorf("%w: a pooler has come between this host and the server; the next connection is made for that", store.ErrUnavailable)
+
+// look refuses a connection to a standby, and finds out whether a pooler answers for the server: a server introduces
+// itself with the number of the process that runs our statements, a pooler with one of its own. What a new
+// connection cannot be asked is for the next statement to find out.
+func (t *target) look(ctx context.Context, conn *pgconn.PgConn) error {
+	r := conn.ExecParams(ctx, "SELECT pg_is_in_recovery(), pg_backend_pid()", nil, nil, nil, nil).Read()
+	if r.Err != nil || len(r.Rows) != 1 || len(r.Rows[0]) != 2 {
+		return nil
+	}
+	if string(r.Rows[0][0]) == "t" {
 		return errStandby
+	}
+	if t.pooler == unknown && string(r.Rows[0][1]) != strconv.FormatUint(uint64(conn.PID()), 10) {
+		t.found.Store(true)
+	}
+	return nil
+}
+
+// pooled reports whether consecutive statements may reach different sessions of the server.
+func (t *target) pooled() bool { return t.pooler == present || t.found.Load() }
+
+// mode decides how statements are sent. What is prepared in one session is not there in the next.
+func (t *target) mode(_ context.Context, config *pgx.ConnConfig) error {
+	if t.pooled() && config.DefaultQueryExecMode == pgx.QueryExecModeCacheStatement {
+		config.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
 	}
 	return nil
 }
 
 // connect opens one connection of our own.
 func (t *target) connect(ctx context.Context, as session) (*pgx.Conn, error) {
-	conn, err := pgx.ConnectConfig(ctx, t.config.ConnConfig.Copy())
+	conn, err := t.connectOnce(ctx, as)
+	if errors.Is(err, errPooled) {
+		conn, err = t.connectOnce(ctx, as)
+	}
+	return conn, err
+}
+
+func (t *target) connectOnce(ctx context.Context, as session) (*pgx.Conn, error) {
+	config := t.config.ConnConfig.Copy()
+	if err := t.mode(ctx, config); err != nil {
+		return nil, err
+	}
+	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
 		return nil, t.explain(ctx, err)
 	}
@@ -63,17 +97,21 @@ func (t *target) connect(ctx context.Context, as session) (*pgx.Conn, error) {
 func (t *target) pool(ctx context.Context, connections int, as session) (*pgxpool.Pool, error) {
 	config := t.config.Copy()
 	config.MaxConns, config.MinConns, config.MinIdleConns = int32(connections), 0, 0
+	config.BeforeConnect = t.mode
 	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error { return t.prepare(ctx, conn, as) }
 	return pgxpool.NewWithConfig(ctx, config)
 }
 
 // prepare sets up a session. Behind a pooler there is none: there each statement is planned anew anyway.
 func (t *target) prepare(ctx context.Context, conn *pgx.Conn, as session) error {
-	if t.pooled {
-		return nil
+	if !t.pooled() {
+		_, err := conn.Exec(ctx, string(as))
+		return err
 	}
-	_, err := conn.Exec(ctx, string(as))
-	return err
+	if conn.Config().DefaultQueryExecMode == pgx.QueryExecModeCacheStatement {
+		return errPooled
+	}
+	return nil
 }
 
 // explain says why no connection came about, and who answered if it was not PostgreSQL.

@@ -21,6 +21,8 @@ const (
 	codeNoPrivilege          = "42501"
 	codeLockNotAvailable     = "55P03"
 	codeQueryCanceled        = "57014"
+	codeNotPrepared          = "26000"
+	codePreparedAlready      = "42P05"
 )
 
 // code is the SQLSTATE the server answered with, or empty if the error is not the server's.
@@ -109,6 +111,12 @@ func refusedValue(err error) bool {
 	return false
 }
 
+// notOurSession reports whether what was prepared is not there, or what was not is.
+func notOurSession(err error) bool {
+	c := code(err)
+	return c == codeNotPrepared || c == codePreparedAlready
+}
+
 // describe is the server's message with what helps to find its cause, on one line.
 func describe(err error) string {
 	var e *pgconn.PgError
@@ -122,6 +130,9 @@ func describe(err error) string {
 	text += " (SQLSTATE " + e.Code + ")"
 	if e.Hint != "" {
 		text += "; " + e.Hint
+	}
+	if notOurSession(err) {
+		text += "; a pooler has put another session of the server in this one's place: take pgbouncer=false out of the store's URL"
 	}
 	return text
 }

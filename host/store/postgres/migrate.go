@@ -74,7 +74,10 @@ func migrate(ctx context.Context, conn *pgx.Conn, schema string) error {
 		return fail(ctx, "begin the migration", err)
 	}
 	defer tx.Rollback(context.WithoutCancel(ctx))
-	// A lock of the transaction, not of the session, which a pooler would not keep.
+	// Settings and locks of the transaction, not of the session, which a pooler would not keep.
+	if _, err := tx.Exec(ctx, patiently, milliseconds(commitPatience)); err != nil {
+		return fail(ctx, "bound the migration's waits", err)
+	}
 	if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, int64(migrationLock)); err != nil {
 		return fail(ctx, "wait for another host's migration", err)
 	}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -48,14 +49,24 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// pooledParameter is the URL's pgbouncer=true: a pooler between us and the server hands each
-// transaction to another of its connections, so nothing may be kept in a session.
-const pooledParameter = "pgbouncer"
+// poolerParameter is the URL's pgbouncer=true or false: whether a pooler stands between us and the server that hands
+// each transaction to another of its sessions, so that nothing may be kept in one. Without it we find out.
+const poolerParameter = "pgbouncer"
+
+// pooler is what the URL says about one.
+type pooler int
+
+const (
+	unknown pooler = iota
+	present
+	absent // or it keeps one session of the server for each of ours
+)
 
 // target is a parsed URL.
 type target struct {
 	config *pgxpool.Config // a template; copy before use
-	pooled bool
+	pooler pooler
+	found  atomic.Bool // a pooler, where the URL does not say
 	sent   *sent
 }
 
@@ -72,14 +83,18 @@ func parseURL(raw string, o Options) (*target, error) {
 		return nil, errors.New("the store's URL is not postgres://user:password@host:port/database; special characters in a password must be percent-encoded")
 	}
 	query := u.Query()
-	pooled := false
-	if v := query.Get(pooledParameter); v != "" {
-		if pooled, err = strconv.ParseBool(v); err != nil {
-			return nil, fmt.Errorf("the store's URL has %s=%q, which must be true or false", pooledParameter, v)
+	said := unknown
+	if v := query.Get(poolerParameter); v != "" {
+		there, err := strconv.ParseBool(v)
+		if err != nil {
+			return nil, fmt.Errorf("the store's URL has %s=%q, which must be true or false", poolerParameter, v)
+		}
+		if said = absent; there {
+			said = present
 		}
 		// The rest stays as it is written: pgx has rules of its own for escapes.
 		u.RawQuery = strings.Join(slices.DeleteFunc(strings.Split(u.RawQuery, "&"), func(parameter string) bool {
-			return strings.HasPrefix(parameter, pooledParameter+"=")
+			return strings.HasPrefix(parameter, poolerParameter+"=")
 		}), "&")
 	}
 	config, err := pgxpool.ParseConfig(u.String())
@@ -90,21 +105,22 @@ func parseURL(raw string, o Options) (*target, error) {
 		config.ConnConfig.ConnectTimeout = o.ConnectTimeout
 	}
 	if config.ConnConfig.DefaultQueryExecMode == pgx.QueryExecModeSimpleProtocol {
-		return nil, errors.New("the store's URL has default_query_exec_mode=simple_protocol, which cannot carry binary data; use pgbouncer=true behind a pooler")
+		return nil, errors.New("the store's URL has default_query_exec_mode=simple_protocol, which cannot carry binary data; take it out: a pooler is found out")
 	}
-	if pooled {
-		config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
+	counter := &sent{}
+	t := &target{config: config, pooler: said, sent: counter}
+	if config.ConnConfig.DefaultQueryExecMode != pgx.QueryExecModeCacheStatement {
+		t.pooler = present // who asks for another mode has a reason
 	}
-	// Every connection asks, not only the first: a URL or a name may stand for several servers, and a
+	// Every connection looks, not only the first: a URL or a name may stand for several servers, and a
 	// standby lacks the newest events and documents without saying so.
-	config.ConnConfig.ValidateConnect = onlyPrimary
+	config.ConnConfig.ValidateConnect = t.look
 	config.ConnConfig.RuntimeParams["application_name"] = applicationName(o.Name)
 	// A peer that is gone without a word is found out in half a minute.
 	dialer := &net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3}}
 	config.ConnConfig.DialFunc = dialer.DialContext
-	counter := &sent{}
 	config.ConnConfig.Tracer = counter
-	return &target{config: config, pooled: config.ConnConfig.DefaultQueryExecMode != pgx.QueryExecModeCacheStatement, sent: counter}, nil
+	return t, nil
 }
 
 func applicationName(host string) string {

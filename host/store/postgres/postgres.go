@@ -31,8 +31,9 @@ var _ store.Store = (*Store)(nil)
 // the order of events. It fails with store.ErrUnavailable if no server answers or it refuses us, and
 // with store.ErrSchema if it is one that cannot be used.
 //
-// The URL is postgres://user:password@host:port/database with the parameters of libpq and pgx, and
-// pgbouncer=true if a pooler in transaction mode stands before the server.
+// The URL is postgres://user:password@host:port/database with the parameters of libpq and pgx. A pooler in
+// transaction mode before the server is found out; pgbouncer=true says that there is one, and pgbouncer=false that
+// there is none, or one that keeps a session of the server for each connection.
 func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	o = o.withDefaults()
 	t, err := parseURL(url, o)
@@ -110,9 +111,13 @@ func (s *Store) prepare(ctx context.Context, noMigrate bool) error {
 	return nil
 }
 
-// Describe names the server, the database and the schema.
+// Describe names the server, the database and the schema, and says whether a pooler stands before the server.
 func (s *Store) Describe() string {
-	return fmt.Sprintf("%s at %s, database %q, schema %q", s.serverName, s.target.address(), s.target.config.ConnConfig.Database, s.schema)
+	through := ""
+	if s.target.pooled() {
+		through = " through a pooler"
+	}
+	return fmt.Sprintf("%s%s at %s, database %q, schema %q", s.serverName, through, s.target.address(), s.target.config.ConnConfig.Database, s.schema)
 }
 
 // Close closes all connections but those of open tails. It waits for calls that are under way.
