@@ -38,11 +38,16 @@ func (e *Event) Size() int {
 type Filter struct {
 	// Types lists the wanted event types. Empty means all.
 	Types []string
+	// Partition is which of these events are wanted. A store knows nothing of it: who reads leaves out the others.
+	Partition Partition
 }
 
 // Match reports whether the filter wants e.
-func (f Filter) Match(e *Event) bool {
-	return len(f.Types) == 0 || slices.Contains(f.Types, e.Type)
+func (f Filter) Match(e *Event) bool { return f.MatchType(e.Type) && f.Partition.Has(e) }
+
+// MatchType reports whether the filter wants events of a type, as far as that says.
+func (f Filter) MatchType(eventType string) bool {
+	return len(f.Types) == 0 || slices.Contains(f.Types, eventType)
 }
 
 // Batch is a span of the log as one reader sees it: every event after the position the reader

@@ -16,6 +16,9 @@ const (
 	FailProtocol FailureKind = "protocol"
 	// FailLoop is a handler that emits an event too far down a chain of emitted ones: it is parked at once.
 	FailLoop FailureKind = "loop"
+	// FailPartition is a handler that reaches, in a plugin with partitions, for a document of another ordering key: it is
+	// parked at once. See Reach.
+	FailPartition FailureKind = "partition"
 )
 
 // Failure is why one event could not be handled. It is the handler's fault or the event's, never
@@ -34,4 +37,6 @@ func (f *Failure) Crashed() bool {
 }
 
 // Final reports whether trying again is pointless.
-func (f *Failure) Final() bool { return f.Kind == FailReject || f.Kind == FailLoop }
+func (f *Failure) Final() bool {
+	return f.Kind == FailReject || f.Kind == FailLoop || f.Kind == FailPartition
+}

@@ -50,7 +50,7 @@ func (m *Metrics) Begin(plugin string) {
 	for _, c := range []*prometheus.CounterVec{m.handled, m.retried, m.conflicts, m.documents} {
 		c.WithLabelValues(plugin)
 	}
-	for _, kind := range []event.FailureKind{event.FailReject, event.FailRetry, event.FailTrap, event.FailBudget, event.FailProtocol, event.FailLoop} {
+	for _, kind := range []event.FailureKind{event.FailReject, event.FailRetry, event.FailTrap, event.FailBudget, event.FailProtocol, event.FailLoop, event.FailPartition} {
 		m.failed.WithLabelValues(plugin, string(kind))
 	}
 }

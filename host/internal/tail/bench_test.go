@@ -20,7 +20,7 @@ func BenchmarkNotify(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		tail.mu.Lock()
-		tail.notify(kinds(events))
+		tail.notify(types(events))
 		tail.mu.Unlock()
 	}
 }

@@ -18,6 +18,7 @@ const (
 	maxWindow   = 10_000_000
 	fastRead    = 50 * time.Millisecond
 	slowRead    = 500 * time.Millisecond
+	mostRead    = 20_000 // events with one statement, of all partitions
 )
 
 // Reader is one plugin's place in the log. One goroutine uses it at a time.
@@ -28,7 +29,11 @@ type Reader struct {
 	signal chan struct{}
 	window event.Position
 	quiet  time.Time // when a batch without events was last returned
+	empty  empty
 }
+
+// empty is a span in which the reader has found nothing it wants, so that it does not look there again.
+type empty struct{ after, upTo event.Position }
 
 // NewReader returns a reader that sees what the filter wants. Close it.
 func (t *Tail) NewReader(f event.Filter) *Reader { return t.newReader(f, t.catchUp) }
@@ -52,10 +57,11 @@ func (r *Reader) Close() {
 	delete(r.t.readers, r)
 }
 
-// notice wakes the reader if it wants one of the events, or if nil says that nobody knows. The tail's
-// lock is held.
-func (r *Reader) notice(events []*event.Event) {
-	if events != nil && !slices.ContainsFunc(events, r.filter.Match) {
+// notice wakes the reader if it may want events of one of the types, or if nil says that nobody knows which there are. It
+// is asked for each type and not for each event, so that what else the filter says is looked at later, by the reader
+// itself. The tail's lock is held.
+func (r *Reader) notice(types []string) {
+	if types != nil && !slices.ContainsFunc(types, r.filter.MatchType) {
 		return // Next looks by itself once in a while
 	}
 	select {
@@ -81,24 +87,29 @@ func (r *Reader) Next(ctx context.Context, after event.Position, limit, maxBytes
 
 // look returns what there is now. Without events it is found only when a quiet step is due.
 func (r *Reader) look(ctx context.Context, after event.Position, limit, maxBytes int) (event.Batch, bool, error) {
+	from := after
+	if r.empty.after == after {
+		from = max(after, r.empty.upTo)
+	}
 	r.t.mu.Lock()
 	watermark, started, start := r.t.status.Watermark, r.t.started, r.t.ring.start
 	var spans []span
-	if started && start <= after && after < watermark {
-		spans = r.t.ring.after(after)
+	if started && start <= from && from < watermark {
+		spans = r.t.ring.after(from)
 	}
 	r.t.mu.Unlock()
 	if !started || after >= watermark {
 		return event.Batch{UpTo: after}, false, nil
 	}
-	if after < start {
-		b, err := r.readStore(ctx, after, watermark, limit, maxBytes)
+	if from < start {
+		b, err := r.readStore(ctx, from, watermark, limit, maxBytes)
 		return b, err == nil, err
 	}
-	b := collect(spans, after, watermark, r.filter, limit, maxBytes)
+	b := collect(spans, from, watermark, r.filter, limit, maxBytes)
 	if len(b.Events) > 0 {
 		return b, true, nil
 	}
+	r.empty = empty{after: after, upTo: b.UpTo}
 	if time.Since(r.quiet) < r.t.o.Quiet {
 		return b, false, nil
 	}
@@ -123,30 +134,60 @@ func (r *Reader) wait(ctx context.Context, moved bool) error {
 	return nil
 }
 
-// readStore reads from the store a span the ring no longer has.
+// readStore reads from the store a span the ring no longer has. Where other partitions want all that it finds it reads on
+// for a while, rather than have a checkpoint moved for nothing.
 func (r *Reader) readStore(ctx context.Context, after, watermark event.Position, limit, maxBytes int) (event.Batch, error) {
+	for began, at := time.Now(), after; ; {
+		b, err := r.readWindow(ctx, at, watermark, limit, maxBytes)
+		if err != nil || len(b.Events) > 0 || r.filter.Partition.Of <= 1 || b.UpTo >= watermark || time.Since(began) > slowRead {
+			return b, err
+		}
+		at = b.UpTo
+	}
+}
+
+// readWindow reads with one statement.
+func (r *Reader) readWindow(ctx context.Context, after, watermark event.Position, limit, maxBytes int) (event.Batch, error) {
 	select {
 	case r.turns <- struct{}{}:
 		defer func() { <-r.turns }()
 	case <-ctx.Done():
 		return event.Batch{}, ctx.Err()
 	}
-	began := time.Now()
-	b, err := r.t.log.Read(ctx, store.ReadOptions{
+	o := store.ReadOptions{
 		After:    after,
 		UpTo:     min(watermark, after+r.window),
-		Filter:   r.filter,
+		Filter:   event.Filter{Types: r.filter.Types},
 		Limit:    limit,
 		MaxBytes: maxBytes,
-	})
+	}
+	if n := r.filter.Partition.Of; n > 1 { // the others' are read too
+		o.Limit = max(limit, min(limit*n, mostRead))
+	}
+	began := time.Now()
+	b, err := r.t.log.Read(ctx, o)
 	if err != nil {
 		return event.Batch{}, fmt.Errorf("read events after %d: %w", after, err)
 	}
 	switch took := time.Since(began); {
 	case took > slowRead:
 		r.window = max(r.window/2, minWindow)
-	case took < fastRead && len(b.Events) < limit:
+	case took < fastRead && len(b.Events) < o.Limit:
 		r.window = min(2*r.window, maxWindow)
 	}
-	return b, nil
+	return r.own(b, limit), nil
+}
+
+// own leaves other partitions' events out of a batch that was read for this reader alone.
+func (r *Reader) own(b event.Batch, limit int) event.Batch {
+	if r.filter.Partition.Of <= 1 {
+		return b
+	}
+	b.Events = slices.DeleteFunc(b.Events, func(e event.Event) bool { return !r.filter.Partition.Has(&e) })
+	if len(b.Events) > limit {
+		clear(b.Events[limit:])
+		b.Events = b.Events[:limit]
+		b.UpTo = b.Events[limit-1].Position
+	}
+	return b
 }

@@ -379,7 +379,8 @@ func runSeed(t *testing.T, seed uint64) {
 func randomType(r *rand.Rand) string { return strings.Split("A,A,A,B,B,C,", ",")[r.IntN(7)] }
 
 func follow(ctx context.Context, t *testing.T, l *fakeLog, tail *Tail, r *rand.Rand) {
-	filters := []event.Filter{{}, {Types: []string{"A"}}, {Types: []string{"B", "C"}}, {Types: []string{"C"}}}
+	filters := []event.Filter{{}, {Types: []string{"A"}}, {Types: []string{"B", "C"}}, {Types: []string{"C"}},
+		{Partition: part(r.IntN(3), 3)}, {Types: []string{"A"}, Partition: part(r.IntN(2), 2)}, {Partition: part(r.IntN(50), 50)}}
 	f := filters[r.IntN(len(filters))]
 	reader := tail.NewReader(f)
 	defer reader.Close()

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"sort"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"eshost/host/event"
@@ -75,6 +76,8 @@ type Tail struct {
 	log     Log
 	o       Options
 	wake    chan struct{}
+	maxPoll atomic.Int64  // a time.Duration
+	paced   chan struct{} // maxPoll has become shorter
 	catchUp chan struct{} // turns of plugins' readers to read from the store
 	viewers chan struct{} // and of viewers
 
@@ -103,15 +106,33 @@ type Status struct {
 // New returns a tail. Nothing is read before Run.
 func New(log Log, o Options) *Tail {
 	o = o.withDefaults()
-	return &Tail{
+	t := &Tail{
 		log:     log,
 		o:       o,
 		wake:    make(chan struct{}, 1),
+		paced:   make(chan struct{}, 1),
 		catchUp: make(chan struct{}, o.CatchUpReads),
 		viewers: make(chan struct{}, 1),
 		ring:    ring{maxEvents: o.RingEvents, maxBytes: o.RingBytes},
 		readers: make(map[*Reader]struct{}),
 		polled:  make(chan struct{}),
+	}
+	t.maxPoll.Store(int64(o.MaxPoll))
+	return t
+}
+
+// SetMaxPoll puts another pause in the place of Options.MaxPoll, which d = 0 brings back: who is sure to hear of what
+// happens needs not look often. It may be called at any time; a pause that is longer than the new one ends early.
+func (t *Tail) SetMaxPoll(d time.Duration) {
+	if d <= 0 {
+		d = t.o.MaxPoll
+	}
+	d = max(d, t.o.MinPoll)
+	if t.maxPoll.Swap(int64(d)) > int64(d) {
+		select {
+		case t.paced <- struct{}{}:
+		default:
+		}
 	}
 }
 
@@ -188,7 +209,7 @@ func (t *Tail) Run(ctx context.Context, floor event.Position) error {
 				failures = 0
 				pause = t.o.MinPoll
 			}
-			pause = min(2*pause, t.o.MaxPoll)
+			pause = min(2*pause, time.Duration(t.maxPoll.Load()))
 			if progress {
 				pause = t.o.MinPoll
 			}
@@ -203,9 +224,9 @@ func (t *Tail) Run(ctx context.Context, floor event.Position) error {
 // that busy writers cannot make the tail flood the database. While the store fails a wake-up changes
 // nothing. It reports whether to go on.
 func (t *Tail) sleep(ctx context.Context, pause time.Duration, polled time.Time, failing bool) bool {
-	wake := t.wake
+	wake, paced := t.wake, t.paced
 	if failing {
-		wake = nil
+		wake, paced = nil, nil
 	}
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
@@ -216,8 +237,11 @@ func (t *Tail) sleep(ctx context.Context, pause time.Duration, polled time.Time,
 		case <-timer.C:
 			return true
 		case <-wake:
-			wake = nil
+			wake, paced = nil, nil
 			timer.Reset(t.o.MinPoll - time.Since(polled))
+		case <-paced:
+			pause = min(pause, time.Duration(t.maxPoll.Load()))
+			timer.Reset(pause - time.Since(polled))
 		}
 	}
 }
@@ -270,7 +294,7 @@ func (t *Tail) runOnce(ctx context.Context, src store.Tail) (bool, error) {
 	}
 	if t.started && s.Complete {
 		t.ring.add(s.Events, s.Watermark)
-		t.notify(kinds(s.Events))
+		t.notify(types(s.Events))
 	} else {
 		t.ring.restart(s.Watermark)
 		t.notify(nil)
@@ -279,26 +303,25 @@ func (t *Tail) runOnce(ctx context.Context, src store.Tail) (bool, error) {
 	return true, nil
 }
 
-// notify wakes the readers that want one of some events, or all of them if nil. The lock is held.
-func (t *Tail) notify(events []*event.Event) {
+// notify wakes the readers that may want events of some types, or all of them if nil. The lock is held.
+func (t *Tail) notify(types []string) {
 	for r := range t.readers {
-		r.notice(events)
+		r.notice(types)
 	}
 }
 
-// kinds returns one event of each type, never nil: a filter looks at nothing else, and there may be many
-// readers to ask for each event.
-func kinds(events []event.Event) []*event.Event {
-	out := make([]*event.Event, 0, 8)
+// types lists the events' types, each once, never nil: there may be many readers to ask for each event.
+func types(events []event.Event) []string {
+	out := make([]string, 0, 8)
 	seen := make(map[string]struct{})
 	for i := range events {
-		e := &events[i]
-		if len(out) > 0 && out[len(out)-1].Type == e.Type {
+		t := events[i].Type
+		if len(out) > 0 && out[len(out)-1] == t {
 			continue
 		}
-		if _, again := seen[e.Type]; !again {
-			seen[e.Type] = struct{}{}
-			out = append(out, e)
+		if _, again := seen[t]; !again {
+			seen[t] = struct{}{}
+			out = append(out, t)
 		}
 	}
 	return out

@@ -103,6 +103,50 @@ func TestWake(t *testing.T) {
 	})
 }
 
+// TestSetMaxPoll has somebody else look for the tail, and stop doing so.
+func TestSetMaxPoll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &fakeLog{}
+		tail := running(t, l, Options{MinPoll: 2 * time.Millisecond, MaxPoll: 100 * time.Millisecond})
+		polls := func(in time.Duration) int {
+			before := l.pollCount()
+			time.Sleep(in)
+			synctest.Wait()
+			return l.pollCount() - before
+		}
+		time.Sleep(time.Minute)
+		if n := polls(time.Minute); n < 599 || n > 601 {
+			t.Errorf("%d polls a minute", n)
+		}
+		tail.SetMaxPoll(10 * time.Second)
+		time.Sleep(time.Minute)
+		if n := polls(time.Minute); n < 5 || n > 7 {
+			t.Errorf("%d polls a minute while somebody else looks", n)
+		}
+		l.append("A")
+		tail.Wake()
+		if time.Sleep(time.Millisecond); tail.Status().Watermark != 1 {
+			t.Error("a wake-up is not heard")
+		}
+		time.Sleep(time.Hour)
+		l.append("A")
+		tail.SetMaxPoll(0)
+		time.Sleep(100 * time.Millisecond)
+		synctest.Wait()
+		if tail.Status().Watermark != 2 {
+			t.Error("the pause that had begun goes on")
+		}
+		if n := polls(time.Minute); n < 599 || n > 610 {
+			t.Errorf("%d polls a minute afterwards", n)
+		}
+		tail.SetMaxPoll(time.Nanosecond)
+		time.Sleep(time.Minute)
+		if n := polls(time.Second); n < 499 || n > 501 {
+			t.Errorf("%d polls a second without a pause, the shortest is 2 ms", n)
+		}
+	})
+}
+
 func TestMinPollIsAPauseHoweverLongAPollTakes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &fakeLog{takes: 50 * time.Millisecond}
