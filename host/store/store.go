@@ -127,6 +127,8 @@ type State interface {
 	//
 	// Invariant 2: documents, emitted events, parked rows and checkpoint change together, under the epoch.
 	Commit(ctx context.Context, c Commit) error
+	// NotePosition records the checkpoint of a read model that is kept elsewhere. It fails with ErrLeaseLost.
+	NotePosition(ctx context.Context, n Note) error
 	// SetCondition records why a plugin stands still, or that it runs. It fails with ErrLeaseLost.
 	SetCondition(ctx context.Context, generation, epoch int64, c Condition) error
 

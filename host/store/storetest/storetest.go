@@ -33,6 +33,7 @@ func Exercise(t *testing.T, newDatabase func(t *testing.T) Database) {
 		{"tail", tailCases},
 		{"lease", leaseCases},
 		{"commit", commitCases},
+		{"note", noteCases},
 		{"emitted", emittedCases},
 		{"document", documentCases},
 		{"sequence", sequenceCases},

@@ -1,0 +1,55 @@
+package redismodel
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"eshost/host/store"
+)
+
+var (
+	// ErrGone is returned when Redis has no read model of the plugin: it was never built, or Redis has lost it.
+	ErrGone = errors.New("there is no read model of the plugin in Redis")
+	// ErrDamaged is returned when Redis has lost a part of the read model. Whoever owns the plugin builds it anew.
+	ErrDamaged = errors.New("the read model in Redis is damaged")
+	// errTaken is returned when the read model was begun anew or taken over since the session began.
+	errTaken = errors.New("the read model in Redis was taken over")
+	// errRepeated is returned when a commit was applied before.
+	errRepeated = errors.New("the commit was applied before")
+	// errChanged is returned when the read model changed between a look at it and what was done about it.
+	errChanged = errors.New("the read model in Redis changed meanwhile")
+)
+
+// verdict is what a script says instead of ok.
+func verdict(answer []any, epoch int64) error {
+	word, detail := text(answer, 0), text(answer, 1)
+	switch word {
+	case "ok":
+		return nil
+	case "gone":
+		return ErrGone
+	case "damaged":
+		return fmt.Errorf("%w: %s", ErrDamaged, detail)
+	case "moved":
+		return fmt.Errorf("%w: it is at %s", store.ErrCheckpointMoved, detail)
+	case "repeated":
+		return errRepeated
+	case "changed":
+		return errChanged
+	case "taken":
+		if number(detail) > epoch {
+			return fmt.Errorf("%w: the read model in Redis has seen epoch %s", store.ErrLeaseLost, detail)
+		}
+		return errTaken
+	}
+	return fmt.Errorf("the script answered %q", word)
+}
+
+// damage makes an error about a key that is not what it should be an ErrDamaged.
+func damage(err error) error {
+	if err != nil && strings.HasPrefix(err.Error(), "WRONGTYPE") || err != nil && strings.Contains(err.Error(), "WRONGTYPE Operation") {
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	return err
+}

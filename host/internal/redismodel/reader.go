@@ -1,0 +1,249 @@
+package redismodel
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"eshost/host/event"
+	"eshost/host/store"
+)
+
+// Reader reads one plugin's read model in Redis, under no lease. Its methods have the contracts of store.State's of the same
+// names; which generation they are asked for does not matter, since Redis has one. They fail with ErrGone where there is no read model
+// and with ErrDamaged where a part of it is missing: then what is not there may exist.
+type Reader struct {
+	server server
+	keys   keys
+	log    Log
+}
+
+// NewReader returns a Reader of a plugin. Of the options it needs Plugin, Prefix and Timeout.
+func NewReader(client redis.UniversalClient, log Log, o Options) Reader {
+	o = o.withDefaults()
+	return Reader{server: server{client, o.Timeout}, keys: keysOf(o.Prefix, o.Plugin), log: log}
+}
+
+// Look returns how far the read model is. One that is not there, or not whole, is Missing or Broken, which is no error.
+func (r *Reader) Look(ctx context.Context) (Progress, error) {
+	m, err := r.inspect(ctx)
+	switch {
+	case errors.Is(err, ErrGone):
+		return Progress{State: Missing}, nil
+	case errors.Is(err, ErrDamaged):
+		p := m.progress()
+		p.State = Broken
+		return p, nil
+	case err != nil:
+		return Progress{}, err
+	}
+	return m.progress(), nil
+}
+
+// Documents returns those of the named documents that exist, all as of one moment.
+func (r *Reader) Documents(ctx context.Context, _ int64, names []store.DocumentKey) ([]event.Document, error) {
+	return r.documents(ctx, tenure{}, names)
+}
+
+// Scan returns documents of one collection in byte order of their keys.
+func (r *Reader) Scan(ctx context.Context, _ int64, o store.ScanOptions) ([]event.Document, error) {
+	return r.scan(ctx, tenure{}, o)
+}
+
+// Collections lists the collections that have documents.
+func (r *Reader) Collections(ctx context.Context, _ int64) ([]string, error) {
+	return r.collections(ctx, tenure{})
+}
+
+// Sequences returns every failing or parked sequence, in order of Position.
+func (r *Reader) Sequences(ctx context.Context, _ int64) ([]store.Sequence, error) {
+	return r.sequences(ctx, tenure{})
+}
+
+// Queued returns the first events that wait in a sequence.
+func (r *Reader) Queued(ctx context.Context, _ int64, key string, limit int) ([]event.Event, error) {
+	return r.queued(ctx, tenure{}, key, limit)
+}
+
+// FindSequence returns one sequence, or store.ErrNotFound.
+func (r *Reader) FindSequence(ctx context.Context, generation int64, key string) (store.Sequence, error) {
+	all, err := r.Sequences(ctx, generation)
+	if err != nil {
+		return store.Sequence{}, err
+	}
+	i := slices.IndexFunc(all, func(q store.Sequence) bool { return q.Key == key })
+	if i < 0 {
+		return store.Sequence{}, fmt.Errorf("sequence %q: %w", key, store.ErrNotFound)
+	}
+	return all[i], nil
+}
+
+// SequenceWith returns the sequence in which an event waits, or store.ErrNotFound.
+func (r *Reader) SequenceWith(ctx context.Context, generation int64, p event.Position) (store.Sequence, error) {
+	want := member(store.QueuedEvent{Position: p})
+	for cursor := uint64(0); ; {
+		call, cancel := r.server.bound(ctx)
+		page, next, err := r.server.client.ZScan(call, r.keys.waiting(), cursor, "*"+want[1:], 1000).Result()
+		err = explain(call, err)
+		cancel()
+		if err != nil {
+			return store.Sequence{}, err
+		}
+		for i := 0; i+1 < len(page); i += 2 { // members and scores
+			if q, err := splitMember(page[i]); err == nil && q.Position == p {
+				return r.FindSequence(ctx, generation, q.Key)
+			}
+		}
+		if cursor = next; cursor == 0 {
+			return store.Sequence{}, fmt.Errorf("event %d: %w", p, store.ErrNotFound)
+		}
+	}
+}
+
+// ListSequences returns some sequences, in order of Position, without their stacks.
+func (r *Reader) ListSequences(ctx context.Context, generation int64, o store.SequenceOptions) ([]store.Sequence, error) {
+	all, err := r.Sequences(ctx, generation)
+	if err != nil {
+		return nil, err
+	}
+	var list []store.Sequence
+	for _, q := range all {
+		if q.Position > o.After && (o.State == "" || o.State == q.State) && len(list) < o.Limit {
+			q.Stack = ""
+			list = append(list, q)
+		}
+	}
+	return list, nil
+}
+
+// span is which module made the positions after one.
+type span struct {
+	Digest string    `json:"digest"`
+	Since  time.Time `json:"since"`
+}
+
+// Spans returns which module made which positions, in order.
+func (r *Reader) Spans(ctx context.Context, _ int64) ([]store.ModuleSpan, error) {
+	var position *redis.StringCmd
+	var modules *redis.MapStringStringCmd
+	err := r.server.together(ctx, func(p redis.Pipeliner) {
+		position, modules = p.HGet(ctx, r.keys.meta(), "position"), p.HGetAll(ctx, r.keys.modules())
+	})
+	if err != nil {
+		return nil, err
+	}
+	if errors.Is(position.Err(), redis.Nil) {
+		return nil, ErrGone
+	}
+	var spans []store.ModuleSpan
+	for from, encoded := range modules.Val() {
+		var s span
+		if err := json.Unmarshal([]byte(encoded), &s); err != nil {
+			return nil, fmt.Errorf("%w: the record of modules: %w", ErrDamaged, err)
+		}
+		spans = append(spans, store.ModuleSpan{Digest: s.Digest, From: event.Position(number(from)), Since: s.Since})
+	}
+	sort.Slice(spans, func(i, j int) bool { return spans[i].From < spans[j].From })
+	to := event.Position(number(position.Val()))
+	for i := len(spans) - 1; i >= 0; i-- {
+		spans[i].To, to = to, spans[i].From
+	}
+	return spans, nil
+}
+
+// tenure is whose read model is read. The zero tenure is anybody's.
+type tenure struct {
+	session string
+	epoch   int64
+}
+
+// ask runs a script that reads, and returns what follows the first word.
+func (r *Reader) ask(ctx context.Context, t tenure, script *redis.Script, keys []string, args ...any) ([]any, error) {
+	answer, err := r.server.run(ctx, script, append([]string{r.keys.meta()}, keys...), append([]any{t.session}, args...))
+	if err == nil {
+		err = verdict(answer, t.epoch)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return answer[1:], nil
+}
+
+func (r *Reader) documents(ctx context.Context, t tenure, names []store.DocumentKey) ([]event.Document, error) {
+	if len(names) == 0 {
+		return nil, nil
+	}
+	sorted := slices.Clone(names)
+	slices.SortFunc(sorted, func(a, b store.DocumentKey) int { return strings.Compare(a.Collection, b.Collection) })
+	keys, args := []string{r.keys.collections()}, []any{}
+	for i := 0; i < len(sorted); {
+		collection, from := sorted[i].Collection, i
+		for i < len(sorted) && sorted[i].Collection == collection {
+			i++
+		}
+		keys = append(keys, r.keys.documents(collection))
+		args = append(args, collection, i-from)
+		for _, name := range sorted[from:i] {
+			args = append(args, name.Key)
+		}
+	}
+	values, err := r.ask(ctx, t, documentsScript, keys, args...)
+	if err != nil {
+		return nil, fmt.Errorf("read %d documents: %w", len(names), err)
+	}
+	if len(values) != len(sorted) {
+		return nil, fmt.Errorf("read %d documents: got %d answers", len(sorted), len(values))
+	}
+	docs := make([]event.Document, 0, len(sorted))
+	for i, v := range values {
+		if data, ok := v.(string); ok {
+			docs = append(docs, event.Document{Collection: sorted[i].Collection, Key: sorted[i].Key, Data: []byte(data)})
+		}
+	}
+	return docs, nil
+}
+
+func (r *Reader) scan(ctx context.Context, t tenure, o store.ScanOptions) ([]event.Document, error) {
+	first, last := lexRange(o.Prefix, o.After)
+	keys := []string{r.keys.collections(), r.keys.documents(o.Collection), r.keys.index(o.Collection)}
+	found, err := r.ask(ctx, t, scanScript, keys, o.Collection, first, last, o.Limit)
+	if err != nil {
+		return nil, fmt.Errorf("scan collection %q: %w", o.Collection, err)
+	}
+	docs := make([]event.Document, 0, len(found)/2)
+	for i := 0; i+1 < len(found); i += 2 {
+		docs = append(docs, event.Document{Collection: o.Collection, Key: text(found, i), Data: []byte(text(found, i+1))})
+	}
+	return docs, nil
+}
+
+func (r *Reader) collections(ctx context.Context, t tenure) ([]string, error) {
+	var session *redis.StringCmd
+	var counts *redis.MapStringStringCmd
+	err := r.server.together(ctx, func(p redis.Pipeliner) {
+		session, counts = p.HGet(ctx, r.keys.meta(), "session"), p.HGetAll(ctx, r.keys.collections())
+	})
+	switch {
+	case err != nil:
+	case errors.Is(session.Err(), redis.Nil):
+		err = ErrGone
+	case t.session != "" && session.Val() != t.session:
+		err = errTaken
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list collections: %w", err)
+	}
+	names := make([]string, 0, len(counts.Val()))
+	for name := range counts.Val() {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names, nil
+}
