@@ -6,7 +6,7 @@ GO_MODULE := plugins/examples/balances/go/balances.wasm
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help build demo test setup examples go-test sdk-test lint bench crash fuzz clean
+.PHONY: help build demo test setup examples go-test sdk-test lint bench crash torture fuzz clean
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,12 @@ bench: build $(GO_MODULE) ## measure against baselines; STORE=URL names a server
 
 crash: setup $(GO_MODULE) ## the long crash test: at least 50 kills on each store
 	ESHOST_CRASH_KILLS=50 $(GO) test -count=1 -v -timeout 60m -run 'Crash' ./test/...
+
+# SEED=N begins at a seed, SEEDS=N says how many, TIME=30s how long each draws faults. What a seed that finds something leaves is kept.
+SEEDS ?= 20
+TIME  ?= 30s
+torture: setup ## the long harness: three hosts and what can happen to them, many seeds, and a table
+	ESHOST_SEED=$(or $(SEED),1) ESHOST_TORTURE_SEEDS=$(SEEDS) ESHOST_TORTURE_TIME=$(TIME) $(GO) test -count=1 -v -timeout 0 -run 'TestTorture$$' ./test/torture
 
 fuzz: ## run each fuzz target for a minute
 	scripts/fuzz 60s

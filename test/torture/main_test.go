@@ -1,0 +1,130 @@
+// Package torture tries to break eshost: a seed draws what happens to three real hosts, to their database and
+// to the links between them while several writers append; then a checker reads what is left behind and proves
+// that nothing was lost, applied twice, applied out of order or by who had no right to, and that the read
+// models are those that one instance would have made, one event at a time.
+//
+// The checker is told nothing by the hosts. Each document of the plugin ledger lists the positions it was made
+// of, triggers in the database record every change of a lease or a checkpoint with the session that made it,
+// and the writers know what they were told.
+package torture
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+)
+
+const root = "../.." // of the repository
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "eshost-torture-build-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "make a folder for what the tests build:", err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	built.dir = dir
+	return m.Run()
+}
+
+// built is what the tests of this process build once and share. It is the package's one variable: tests
+// of a process have no other common place.
+var built struct {
+	dir  string
+	mu   sync.Mutex
+	made map[string]func() (string, error)
+}
+
+// build returns the path of a file that is made once a process.
+func build(t *testing.T, name string, make func(out string) error) string {
+	t.Helper()
+	built.mu.Lock()
+	once, ok := built.made[name]
+	if !ok {
+		once = sync.OnceValues(func() (string, error) {
+			path := filepath.Join(built.dir, name)
+			if err := make(path); err != nil {
+				return "", fmt.Errorf("build %s: %w", name, err)
+			}
+			return path, nil
+		})
+		if built.made == nil {
+			built.made = map[string]func() (string, error){}
+		}
+		built.made[name] = once
+	}
+	built.mu.Unlock()
+	path, err := once()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// eshost is the real binary, under the race detector if the tests are.
+func eshost(t *testing.T) string {
+	t.Helper()
+	return build(t, "eshost", func(out string) error { return goBuild(out) })
+}
+
+// goBuild builds the command with further flags.
+func goBuild(out string, flags ...string) error {
+	args := append([]string{"build", "-trimpath", "-o", out}, flags...)
+	env := append(os.Environ(), "CGO_ENABLED=0")
+	if raceDetector {
+		args, env = append(args, "-race"), os.Environ()
+	}
+	cmd := exec.Command("go", append(args, "./cmd/eshost")...)
+	cmd.Dir, cmd.Env = root, env
+	if said, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%w\n%s", err, said)
+	}
+	return nil
+}
+
+// ledgerModule is test/guests/ledger: its documents list the positions of the events they are made of.
+func ledgerModule(t *testing.T) string {
+	t.Helper()
+	return build(t, "ledger.wasm", func(out string) error {
+		cmd := exec.Command(filepath.Join(root, "sdk", "rust", "build.sh"), filepath.Join(root, "test", "guests", "ledger"), out)
+		if said, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("%w\n%s", err, said)
+		}
+		return nil
+	})
+}
+
+// setting reads a number from the environment.
+func setting(t *testing.T, name string, otherwise uint64) uint64 {
+	t.Helper()
+	text := os.Getenv(name)
+	if text == "" {
+		return otherwise
+	}
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		t.Fatalf("%s must be a number, is %q", name, text)
+	}
+	return n
+}
+
+// duration reads a time from the environment.
+func duration(t *testing.T, name string, otherwise time.Duration) time.Duration {
+	t.Helper()
+	text := os.Getenv(name)
+	if text == "" {
+		return otherwise
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		t.Fatalf("%s must be a time such as 30s, is %q", name, text)
+	}
+	return d
+}
