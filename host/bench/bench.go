@@ -65,19 +65,19 @@ func (o Options) withDefaults() Options {
 
 // Report is what was measured; parts that were not are nil.
 type Report struct {
-	Store   string      `json:"store"`
-	Machine string      `json:"machine"`
-	Catchup *Catchup    `json:"catchup,omitempty"`
-	Calls   []Call      `json:"calls,omitempty"`
-	SDKs    []SDK       `json:"sdks,omitempty"`
-	Live    *Live       `json:"live,omitempty"`
-	Appends *Appends    `json:"appends,omitempty"`
-	Idle    []IdleCount `json:"idle,omitempty"`
-	Memory  *Memory     `json:"memory,omitempty"`
+	Store   string   `json:"store"`
+	Machine string   `json:"machine"`
+	Catchup *Catchup `json:"catchup,omitempty"`
+	Calls   []Call   `json:"calls,omitempty"`
+	SDKs    []SDK    `json:"sdks,omitempty"`
+	Live    *Live    `json:"live,omitempty"`
+	Appends *Appends `json:"appends,omitempty"`
+	Load    *Load    `json:"load,omitempty"`
+	Memory  *Memory  `json:"memory,omitempty"`
 }
 
 // Measurements names what Run can measure, in its order.
-var measurements = []string{"calls", "sdk", "catchup", "live", "appends", "idle", "memory"}
+var measurements = []string{"calls", "sdk", "catchup", "live", "appends", "load", "memory"}
 
 // Measurements returns the names that Options.Only may hold.
 func Measurements() []string { return append([]string(nil), measurements...) }
@@ -100,7 +100,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		"catchup": func() (err error) { r.Catchup, err = o.catchup(ctx); return err },
 		"live":    func() (err error) { r.Live, err = o.live(ctx); return err },
 		"appends": func() (err error) { r.Appends, err = o.appends(ctx); return err },
-		"idle":    func() (err error) { r.Idle, err = o.idle(ctx); return err },
+		"load":    func() (err error) { r.Load, err = o.load(ctx); return err },
 		"memory":  func() (err error) { r.Memory, err = o.memory(ctx); return err },
 	}
 	for _, name := range measurements {

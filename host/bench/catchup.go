@@ -132,9 +132,12 @@ func (o *Options) pluginConf(name, language string) config.Plugin {
 		Name:    name,
 		Module:  o.Modules[language],
 		OrderBy: config.OrderByStream,
+		Weight:  1,
 		Allow:   []string{"state", "log"},
 		Config:  map[string]string{},
 		Limits:  config.Limits{Memory: 64 << 20, Time: time.Second, Cache: 64 << 20},
+
+		Partitions: 1,
 	}
 }
 
@@ -161,7 +164,7 @@ type commit struct {
 func (o *Options) startHost(ctx context.Context, plugins ...config.Plugin) (*running, error) {
 	r := &running{done: make(chan error, 1), positions: make(map[string]event.Position), at: make(map[string]time.Time), moved: make(chan struct{}, 1)}
 	conf := &config.Config{
-		Host:    config.Host{Name: "bench", ShutdownTimeout: 10 * time.Second, CacheDir: o.CacheDir},
+		Host:    config.Host{Name: "bench", Weight: 1, LeaseTTL: 10 * time.Second, ShutdownTimeout: 10 * time.Second, CacheDir: o.CacheDir},
 		Store:   config.Store{URL: o.StoreURL, PollMax: 100 * time.Millisecond},
 		Plugins: plugins,
 	}

@@ -11,8 +11,9 @@
 //     against wazero's own WithCloseOnContextDone.
 //   - live: milliseconds from an append's answer to the commit of its document.
 //   - appends: single events from 64 callers at once, against 64 plain INSERT and COMMIT.
+//   - load: what reaches the database from hosts with 1 to 1,000 plugins, idle and while another application appends, by
+//     the server's own count; what an idle plugin takes of memory; how long a host with 1,000 plugins takes to start.
 //   - memory: the process's resident set while a long log is caught up.
-//   - idle: statements per second that reach the database when nothing happens, by number of plugins.
 //
 // Rounds alternate between the two sides of a ratio; what is printed is the median.
 package bench

@@ -178,7 +178,7 @@ func (o *Options) plainInsert(ctx context.Context, caller int) (func() error, er
 	return func() error {
 		e := b.Next().Events[0]
 		version++
-		_, err := conn.Exec(ctx, `INSERT INTO eshost.events (stream, stream_type, version, type, data) VALUES ($1, 'account', $2, $3, $4)`,
+		_, err := conn.Exec(ctx, plainInsert,
 			stream, version, e.Type, e.Data)
 		return err
 	}, nil

@@ -53,11 +53,8 @@ func (r *Report) Print(w io.Writer) error {
 			fmt.Fprintf(t, "through the host\t%.0f\t-\t\n", a.Host)
 		}
 	}
-	if len(r.Idle) > 0 {
-		fmt.Fprintf(t, "\nidle plugins\tstatements/s\t\n")
-		for _, i := range r.Idle {
-			fmt.Fprintf(t, "%d\t%.1f\t\n", i.Plugins, i.Statements)
-		}
+	if r.Load != nil {
+		r.Load.print(t)
 	}
 	if m := r.Memory; m != nil {
 		fmt.Fprintf(t, "\nlong catch-up\tevents/s\tMiB before\tMiB at most\t\n%s, %d events\t%.0f\t%.0f\t%.0f\t\n", m.Language, m.Events, m.Rate, m.Before, m.Peak)

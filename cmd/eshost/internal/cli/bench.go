@@ -114,6 +114,7 @@ func (a *app) benchStore(ctx context.Context, folder string) (url string, stop f
 	// Commits wait for the disk, as they do in production; the rest is what a server of this size has.
 	server, err := pgtest.Start(ctx, pgtest.Options{Fsync: true, Settings: map[string]string{
 		"shared_buffers": "1GB", "max_wal_size": "4GB", "max_connections": "200",
+		"shared_preload_libraries": "pg_stat_statements",
 	}})
 	if err != nil {
 		fmt.Fprintf(a.err, "using SQLite, since no private PostgreSQL can be started: %v\n", err)
