@@ -217,7 +217,9 @@ func Floor(ctx context.Context, s store.State) (event.Position, error) {
 	}
 	var floor event.Position
 	for _, p := range plugins {
-		floor = max(floor, p.Position)
+		for _, part := range p.Partitions {
+			floor = max(floor, part.Position)
+		}
 	}
 	return floor, nil
 }

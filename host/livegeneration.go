@@ -225,7 +225,8 @@ func (p *hosted) goBack(ctx context.Context, h *Host, to store.GenerationStatus,
 	// What was emitted once is not emitted again, whichever of the two is further.
 	held := max(live.Position, p.heldUntil, to.HeldUntil)
 	err = h.store.SwitchGeneration(ctx, store.Switch{
-		Plugin: p.conf.Name, From: p.gen.ID, FromEpoch: live.Epoch, To: to.ID, ToEpoch: back.Epoch,
+		Plugin: p.conf.Name, Owner: h.self.ID, Rollback: true,
+		From: []store.Held{{Generation: p.gen.ID, Epoch: live.Epoch}}, To: []store.Held{{Generation: to.ID, Epoch: back.Epoch}},
 		HeldUntil: held, StandIn: p.standInFor(m.Digest()), Answers: []store.Answer{a},
 	})
 	if err != nil {

@@ -196,7 +196,7 @@ func (p *hosted) place(ctx context.Context, h *Host) (store.Generation, error) {
 		if errors.Is(err, store.ErrNotFound) {
 			var start event.Position
 			if start, err = p.start(ctx, h); err == nil {
-				gen, err = h.store.EnsurePlugin(ctx, p.conf.Name, start)
+				gen, err = h.store.EnsurePlugin(ctx, p.conf.Name, start, 1, string(p.conf.OrderBy))
 			}
 		}
 		if ctx.Err() != nil {

@@ -310,7 +310,8 @@ func (p *hosted) switchTo(ctx context.Context, h *Host, b *build) error {
 		standIn = store.StandIn{}
 	}
 	err = h.store.SwitchGeneration(ctx, store.Switch{
-		Plugin: p.conf.Name, From: p.gen.ID, FromEpoch: old.Epoch, To: b.gen.ID, ToEpoch: next.Epoch,
+		Plugin: p.conf.Name, Owner: h.self.ID,
+		From: []store.Held{{Generation: p.gen.ID, Epoch: old.Epoch}}, To: []store.Held{{Generation: b.gen.ID, Epoch: next.Epoch}},
 		HeldUntil: held, StandIn: standIn,
 	})
 	if err != nil {

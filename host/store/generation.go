@@ -1,8 +1,6 @@
 package store
 
 import (
-	"time"
-
 	"eshost/host/event"
 )
 
@@ -18,31 +16,20 @@ const (
 	Retired GenerationState = "retired"
 	// Dropping generations have lost some of their documents already and can only be dropped.
 	Dropping GenerationState = "dropping"
+	// Merged partitions are those that a Repartition has put others in the place of. They are kept for the record of
+	// which module made which positions, and appear nowhere else.
+	Merged GenerationState = "merged"
 )
-
-// GenerationStatus is what the store knows of one build of a read model.
-type GenerationStatus struct {
-	Generation
-	State GenerationState
-	// Module is the digest of the stored module that it is built with; empty means the declared one.
-	Module string
-	// HeldUntil is the position up to which emitted events are held back: another generation has emitted them.
-	HeldUntil event.Position
-	Condition Condition
-	Owner     *Host  // nil if nobody owns it
-	Digest    string // of the module that made its last commit
-	Retrying  int    // sequences
-	Parked    int    // sequences
-	Waiting   int    // events in both
-	CreatedAt time.Time
-	RetiredAt time.Time // zero unless it is retired
-}
 
 // Switch makes another of a plugin's generations the live one.
 type Switch struct {
 	Plugin string
-	// From is the live generation and To the one that becomes it. Both leases must be the caller's.
-	From, FromEpoch, To, ToEpoch int64
+	// Owner is the host that has all leases of both.
+	Owner string
+	// From is the live generation and To the one that becomes it: all partitions of each, the root first.
+	From, To []Held
+	// Rollback goes back to a generation that stands elsewhere.
+	Rollback bool
 	// HeldUntil is To's from now on.
 	HeldUntil event.Position
 	// StandIn is the module that the plugin runs from now on.

@@ -30,6 +30,7 @@ type Request struct {
 	// to another. A retry with none is for all sequences.
 	Position   event.Position
 	Generation int    // its number
+	Partition  int    // that the sequence is in
 	Digest     string // of a module
 	// Data takes the place of the event's. Only Store.Request reads it; DataSize says how large it is.
 	Data     []byte
@@ -133,6 +134,9 @@ func (r *Request) Validate() error {
 	}
 	if err := validateLine("who", r.Who, MaxWhoBytes, true); err != nil {
 		return err
+	}
+	if r.Partition < 0 {
+		return &InvalidError{Field: "partition", Reason: "must not be negative"}
 	}
 	answerable := r.Action == AskSkip || r.Action == AskEdit // somebody will want to know why
 	if err := validateLine("why", r.Why, MaxWhyBytes, answerable); err != nil {

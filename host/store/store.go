@@ -85,6 +85,9 @@ type TailState struct {
 	// Holders names who keeps Watermark below Head, once it has been held for a moment. May be empty
 	// for the first polls of a hold.
 	Holders []Holder
+	// Bell counts what other hosts should look at: a lease that was given up, a host that joined or left, a request. It
+	// rises soon after the change can be seen; only that it differs from the last Poll's matters.
+	Bell int64
 }
 
 // Holder is a transaction that may still commit an event below Head.
@@ -99,29 +102,44 @@ type Holder struct {
 // State is everything the host itself keeps.
 type State interface {
 	// RegisterHost writes or renews a host's row; its leases hold until ttl from now by the
-	// database's clock.
+	// database's clock. It rings the bell unless the row was there, alive and the same. It also forgets
+	// hosts that have been dead for a day.
 	RegisterHost(ctx context.Context, h Host, ttl time.Duration) error
-	// RemoveHost gives up every lease of the host.
+	// RenewHost makes a host's leases hold until ttl from now, at little cost, or fails with ErrNotFound if
+	// the host must register anew.
+	RenewHost(ctx context.Context, hostID string, ttl time.Duration) error
+	// RemoveHost gives up every lease of the host, and rings the bell.
 	RemoveHost(ctx context.Context, hostID string) error
 	// Hosts lists all registered hosts, expired ones included.
 	Hosts(ctx context.Context) ([]Host, error)
 
-	// EnsurePlugin returns the plugin's live generation and makes the plugin, its first generation
-	// starting after start, if there is none.
-	EnsurePlugin(ctx context.Context, plugin string, start event.Position) (Generation, error)
-	// FindPlugin returns the plugin's live generation, or ErrNotFound.
+	// EnsurePlugin returns the root of the plugin's live generation and makes the plugin, its first
+	// generation split into so many partitions that all start after start, if there is none. What is there
+	// keeps the partitions and the order it has.
+	EnsurePlugin(ctx context.Context, plugin string, start event.Position, partitions int, orderBy string) (Generation, error)
+	// FindPlugin returns the root of the plugin's live generation, or ErrNotFound.
 	FindPlugin(ctx context.Context, plugin string) (Generation, error)
-	// Acquire makes the host the generation's owner under a new epoch, if it has no owner, is
+	// Partitions returns a generation's partitions in order, the root first, or ErrNotFound.
+	Partitions(ctx context.Context, root int64) ([]Generation, error)
+	// Units returns all partitions of all live generations and of those being built, by plugin, number and
+	// partition, in one statement.
+	Units(ctx context.Context) ([]Unit, error)
+	// Acquire makes the host the owner of a partition under a new epoch, if it has no owner, is
 	// already owned by this host, or its owner's registration has expired or is gone; else it fails
-	// with a *LeaseHeldError.
+	// with a *LeaseHeldError. It fails with ErrNotFound for one that was merged into others.
 	Acquire(ctx context.Context, generation int64, hostID string) (Lease, error)
-	// Release ends the lease if its epoch is still the current one.
+	// Release ends the lease if its epoch is still the current one, and rings the bell.
 	Release(ctx context.Context, generation, epoch int64) error
+	// Repartition splits a plugin's live generation anew, in one transaction, after which nobody owns any of
+	// it, and rings the bell. It fails with ErrLeaseLost unless the leases are those of all its partitions,
+	// with ErrCheckpointMoved unless they all stand at Position, and with ErrBuilding while a generation of
+	// the plugin is being built.
+	Repartition(ctx context.Context, r Repartition) error
 
 	// Commit applies a batch's outcome in one transaction, or nothing of it. It fails with
-	// ErrLeaseLost if the epoch is not the current one, with ErrCheckpointMoved if the checkpoint is
-	// not at Expected, and with ErrAnswered if a request it answers is not pending any more. It does not look whether the lease has expired: an owner nobody replaced
-	// may go on. What no database would keep is named in an *InvalidError or *IDConflictError. Any other
+	// ErrLeaseLost if owner and epoch are not the current ones, with ErrCheckpointMoved if the checkpoint is
+	// not at Expected, and with ErrAnswered if a request it answers is not pending any more. It does not look
+	// whether the lease has expired: an owner nobody replaced may go on. What no database would keep is named in an *InvalidError or *IDConflictError. Any other
 	// error may leave open whether the commit was applied: Acquire again before the next one, which
 	// settles it.
 	//
@@ -132,15 +150,19 @@ type State interface {
 	// SetCondition records why a plugin stands still, or that it runs. It fails with ErrLeaseLost.
 	SetCondition(ctx context.Context, generation, epoch int64, c Condition) error
 
-	// Documents returns those of the named documents that exist, in no particular order.
+	// Documents returns those of the named documents that exist, in no particular order. All partitions of a
+	// generation keep theirs under its root.
 	Documents(ctx context.Context, generation int64, keys []DocumentKey) ([]event.Document, error)
 	// Scan returns documents of one collection in byte order of their keys.
 	Scan(ctx context.Context, generation int64, o ScanOptions) ([]event.Document, error)
 	// Collections lists the collections that have documents.
 	Collections(ctx context.Context, generation int64) ([]string, error)
 
-	// Sequences returns every failing or parked sequence of a generation, in order of Position.
+	// Sequences returns every failing or parked sequence of one partition, in order of Position.
 	Sequences(ctx context.Context, generation int64) ([]Sequence, error)
+
+	// The next four look in all partitions of a generation, whichever of them is named.
+
 	// Queued returns the first events that wait in a sequence, in position order, the failed one first.
 	Queued(ctx context.Context, generation int64, key string, limit int) ([]event.Event, error)
 	// FindSequence returns one sequence, or ErrNotFound.
@@ -150,7 +172,7 @@ type State interface {
 	// ListSequences returns some of a generation's sequences, in order of Position, without their stacks.
 	ListSequences(ctx context.Context, generation int64, o SequenceOptions) ([]Sequence, error)
 
-	// Ask keeps a request until the plugin's owner answers it, and returns its id. It fails with an
+	// Ask keeps a request until the plugin's owner answers it, rings the bell, and returns its id. It fails with an
 	// *InvalidError, and with ErrTooManyRequests if MaxPending of the plugin's are pending.
 	Ask(ctx context.Context, r Request) (id int64, err error)
 	// Request returns one request with its data, or ErrNotFound.
@@ -174,19 +196,20 @@ type State interface {
 	// Plugins returns the state of every plugin in the store, by name.
 	Plugins(ctx context.Context) ([]PluginStatus, error)
 	// BuildGeneration adds a generation to a plugin that exists, after start and under no lease, to be built
-	// with a stored module or, where module is empty, the declared one. Everything it emits is held back. It
-	// fails with ErrBuilding if there is one already, and with ErrNotFound without the plugin or the module.
+	// with a stored module or, where module is empty, the declared one, and returns its root. It has the live
+	// one's partitions and order. Everything it emits is held back. It rings the bell. It fails with ErrBuilding if there is one already, and with ErrNotFound without the plugin or the module.
 	BuildGeneration(ctx context.Context, plugin string, start event.Position, module string) (Generation, error)
 	// Generations returns a plugin's generations, the newest first.
 	Generations(ctx context.Context, plugin string) ([]GenerationStatus, error)
 	// NotLive returns the generations of all plugins that are being built, retired or being dropped.
 	NotLive(ctx context.Context) ([]GenerationStatus, error)
 	// SwitchGeneration makes a switch in one transaction: no reader sees anything between, and none sees
-	// both. It fails with ErrLeaseLost unless both epochs are the current ones or if To is being dropped, with
-	// ErrCheckpointMoved if From is not the live generation any more, and with ErrAnswered like Commit.
+	// both. It rings the bell. It fails with ErrLeaseLost unless the leases are those of all partitions of both or
+	// if To is being dropped, with ErrCheckpointMoved if From is not the live generation any more or, unless it
+	// is a rollback, the partitions do not all stand at one position, and with ErrAnswered like Commit.
 	SwitchGeneration(ctx context.Context, s Switch) error
-	// DropGeneration deletes at most limit documents of a generation and, once none are left, the rest of it. It
-	// reports whether it is gone, and fails with ErrLive for the live one.
+	// DropGeneration deletes at most limit documents of a generation, named by its root, and, once none are left,
+	// the rest of it with all partitions it ever had. It reports whether it is gone, and fails with ErrLive for the live one.
 	DropGeneration(ctx context.Context, generation int64, limit int) (gone bool, err error)
 	// PutModule keeps a module's bytes under their digest.
 	PutModule(ctx context.Context, digest string, wasm []byte) error
@@ -198,44 +221,44 @@ type State interface {
 	RecordReload(ctx context.Context, r Reload) error
 	// Reloads returns the newest of a plugin's reloads, the newest first, at most limit of them.
 	Reloads(ctx context.Context, plugin string, limit int) ([]Reload, error)
-	// Spans returns which module made which positions of a generation, in order.
+	// Spans returns which module made which positions of one partition, in order.
 	Spans(ctx context.Context, generation int64) ([]ModuleSpan, error)
 }
 
-// Host is one running eshost process.
-type Host struct {
-	ID   string // unique per process start
-	Name string // from hosts.toml
-	// Process identifies the operating-system process to others on the same machine; empty if unknown.
-	Process   string
-	StartedAt time.Time
-	// Live reports whether the registration has not expired, by the database's clock. Set on reading.
-	Live bool
-	// ExpiresIn is how much longer the registration holds, by the database's clock. Set on reading.
-	ExpiresIn time.Duration
-}
-
-// Generation is one build of a plugin's read model.
+// Generation is one build of a plugin's read model, or one partition of it: each has a checkpoint and a lease.
 type Generation struct {
-	ID       int64
+	ID       int64 // the partition's own
 	Plugin   string
 	Number   int            // 1 for the first
 	Position event.Position // the checkpoint
 	Epoch    int64
+	// Root is the ID of the generation's first partition, which stands for the generation and has its documents.
+	Root       int64
+	Partition  int    // 0 for the root
+	Partitions int    // how many the generation has
+	OrderBy    string // what gives events their ordering keys
 }
 
-// Lease is the right to change a generation.
+// Lease is the right to change a partition of a generation.
 type Lease struct {
 	Epoch    int64
 	Position event.Position // the checkpoint when the lease was taken
+	// Partitions and OrderBy are the generation's since before the lease, until it ends.
+	Partitions int
+	OrderBy    string
 }
 
 // Commit is the outcome of one batch.
 type Commit struct {
-	Generation int64
-	Epoch      int64
-	Expected   event.Position // the checkpoint before
-	Position   event.Position // the checkpoint after; equal to Expected when only parked sequences moved
+	Generation int64 // a partition's
+	// Root is the generation that the documents belong to. Defaults to Generation.
+	Root int64
+	// Owner and Epoch are the lease. Neither is enough: a database that fails over and loses its last commits may
+	// give an epoch again, to another host.
+	Owner    string
+	Epoch    int64
+	Expected event.Position // the checkpoint before
+	Position event.Position // the checkpoint after; equal to Expected when only parked sequences moved
 	// Digest is the SHA-256 of the module that handled the batch, in hex. Invariant 8: it is recorded
 	// with the first position it applied to whenever it changes. Empty when no module took part (a
 	// person skipped a parked event): the record stays as it is.
@@ -321,22 +344,6 @@ const (
 	// BackingOff plugins met trouble of the host's own and try again by themselves.
 	BackingOff ConditionState = "backing off"
 )
-
-// PluginStatus is what the store knows of a plugin.
-type PluginStatus struct {
-	Generation
-	Condition Condition
-	Owner     *Host // nil if nobody owns it
-	Digest    string
-	UpdatedAt time.Time
-	Retrying  int // sequences
-	Parked    int // sequences
-	Waiting   int // events in both
-	// FirstFailure is the sequence that failed at the lowest position, if any.
-	FirstFailure *Sequence
-	// Pause is a person's, nil if nobody paused it.
-	Pause *Pause
-}
 
 // ModuleSpan says that one module handled the positions of (From, To].
 type ModuleSpan struct {

@@ -128,7 +128,7 @@ func placePlugin(t *testing.T, url string) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	if _, err := s.EnsurePlugin(t.Context(), "bad", loaded); err != nil {
+	if _, err := s.EnsurePlugin(t.Context(), "bad", loaded, 1, "stream"); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -101,7 +101,7 @@ func (s *session) carryOut(ctx context.Context, req *store.Request) error {
 	if err := s.settle(); err != nil {
 		return err
 	}
-	c := store.Commit{Generation: s.o.Generation, Epoch: s.lease.Epoch, Expected: s.position, Position: s.position}
+	c := store.Commit{Generation: s.o.Generation, Owner: s.o.HostID, Epoch: s.lease.Epoch, Expected: s.position, Position: s.position}
 	p, err := s.plan(ctx, req, &c)
 	if err != nil {
 		return fmt.Errorf("carry out request %d: %w", req.ID, err)

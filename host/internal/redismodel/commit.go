@@ -79,7 +79,8 @@ func (m *Model) mayCommit(ctx context.Context, c *store.Commit) error {
 func (m *Model) beside(c *store.Commit, part store.Commit) store.Commit {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	part.Generation, part.Epoch, part.Expected, part.Position = c.Generation, c.Epoch, m.noted, m.noted
+	part.Generation, part.Root, part.Owner, part.Epoch = c.Generation, c.Root, c.Owner, c.Epoch
+	part.Expected, part.Position = m.noted, m.noted
 	return part
 }
 

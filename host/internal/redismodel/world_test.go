@@ -36,7 +36,7 @@ func newWorld(t *testing.T) *world {
 	w := &world{t: t, store: s, redis: startRedis(t)}
 	w.register("h1")
 	w.register("h2")
-	w.gen, err = s.EnsurePlugin(t.Context(), "p", 0)
+	w.gen, err = s.EnsurePlugin(t.Context(), "p", 0, 1, "stream")
 	check(t, err)
 	return w
 }

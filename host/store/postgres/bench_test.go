@@ -98,7 +98,7 @@ func BenchmarkCommit(b *testing.B) {
 	}
 	for _, documents := range []int{0, 100, 5000, 10_000} {
 		b.Run(fmt.Sprint(documents), func(b *testing.B) {
-			g, err := s.EnsurePlugin(b.Context(), b.Name(), 0)
+			g, err := s.EnsurePlugin(b.Context(), b.Name(), 0, 1, "stream")
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -113,7 +113,7 @@ func BenchmarkCommit(b *testing.B) {
 					writes[i] = event.DocumentWrite{Collection: "accounts", Key: fmt.Sprintf("account-%05d", k), Position: at + 1,
 						Data: fmt.Appendf(nil, `{"balance":%d,"count":%d,"currency":"EUR"}`, rand.IntN(1_000_000), i)}
 				}
-				c := store.Commit{Generation: g.ID, Epoch: lease.Epoch, Expected: at, Position: at + 1, Digest: "d", Documents: writes}
+				c := store.Commit{Generation: g.ID, Owner: "h", Epoch: lease.Epoch, Expected: at, Position: at + 1, Digest: "d", Documents: writes}
 				if err := s.Commit(b.Context(), c); err != nil {
 					b.Fatal(err)
 				}

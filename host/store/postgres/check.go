@@ -42,17 +42,18 @@ SELECT current_setting('server_version'), current_setting('server_version_num'):
 
 // stateColumns is what eshost's own tables must have. Their types are the migrations' business.
 var stateColumns = map[string]string{
-	"hosts":           "id name process started_at expires_at",
+	"hosts":           "id name process started_at expires_at weight declares declared_at",
 	"plugins":         "name live_generation module instead_of paused_by paused_why paused_at",
-	"generations":     "id plugin number position epoch owner condition reason condition_since digest updated_at state module held_until created_at retired_at",
+	"generations":     "id plugin number position epoch owner condition reason condition_since digest updated_at state module held_until created_at retired_at partition partitions root order_by",
 	"documents":       "generation position collection key data",
 	"sequences":       "generation key state position attempts next_attempt kind error stack digest since",
 	"sequence_events": "generation key position",
 	"module_spans":    "generation from_position digest since",
-	"requests":        "id plugin action key position generation digest data who why state answer requested_at answered_at",
+	"requests":        "id plugin action key position generation partition digest data who why state answer requested_at answered_at",
 	"replacements":    "plugin position data who why created_at",
 	"modules":         "digest wasm created_at",
 	"reloads":         "id plugin digest position refused host at",
+	"bell":            "last_value is_called", // a sequence
 }
 
 // eventLog is what checkTables finds out about the events table.

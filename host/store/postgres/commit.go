@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,6 +29,10 @@ const (
 // the outcome is unknown and an error says so: the owner must Acquire again before its next commit,
 // which waits for a transaction that may still be under way and shuts out one that has yet to begin.
 func (s *Store) Commit(ctx context.Context, c store.Commit) error {
+	if err := c.Validate(); err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	c.Root = cmp.Or(c.Root, c.Generation)
 	emitted, err := emittedRequest(c.Emitted)
 	if err != nil {
 		return err
@@ -63,7 +68,7 @@ func (s *Store) commitOnce(ctx context.Context, c *store.Commit, emitted *reques
 		batch.Queue(patiently, milliseconds(commitPatience))
 	}
 	// Invariant 2: the guard comes first, and ends the transaction if the lease or the checkpoint is another.
-	batch.Queue(s.sql.guard, c.Generation, c.Epoch, int64(c.Expected), int64(c.Position), c.Digest)
+	batch.Queue(s.sql.guard, c.Generation, c.Epoch, int64(c.Expected), int64(c.Position), c.Digest, c.Owner, c.Root)
 	s.queueDocuments(batch, c)
 	s.queueInsert(batch, rows, new([]event.Position))
 	s.queueSequences(batch, c)
@@ -140,9 +145,9 @@ func (s *Store) commitError(ctx context.Context, c *store.Commit, err error) err
 
 // guardError tells apart why the guard did not find its row; nil if it would find it now.
 func (s *Store) guardError(ctx context.Context, c *store.Commit) error {
-	var epoch, position int64
-	var owned bool
-	err := s.commits.QueryRow(ctx, s.sql.whatNow, c.Generation).Scan(&epoch, &position, &owned)
+	var epoch, position, root int64
+	var owner string
+	err := s.commits.QueryRow(ctx, s.sql.whatNow, c.Generation).Scan(&epoch, &position, &owner, &root)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return fmt.Errorf("commit: generation %d: %w", c.Generation, store.ErrNotFound)
@@ -150,8 +155,12 @@ func (s *Store) guardError(ctx context.Context, c *store.Commit) error {
 		return fail(ctx, "commit: look at the generation", err)
 	case epoch != c.Epoch:
 		return fmt.Errorf("commit: %w: its epoch was %d, and now it is %d", store.ErrLeaseLost, c.Epoch, epoch)
-	case !owned:
+	case owner == "":
 		return fmt.Errorf("commit: %w: it was released", store.ErrLeaseLost)
+	case owner != c.Owner:
+		return fmt.Errorf("commit: %w: host %s has it", store.ErrLeaseLost, owner)
+	case root != c.Root:
+		return fmt.Errorf("commit: %w", &store.InvalidError{Field: "root", Reason: fmt.Sprintf("is %d, and generation %d belongs to %d", c.Root, c.Generation, root)})
 	case position != int64(c.Expected):
 		return fmt.Errorf("commit: %w: expected it at %d, and it is at %d", store.ErrCheckpointMoved, c.Expected, position)
 	}

@@ -30,7 +30,7 @@ func TestCommitsOverBrokenConnections(t *testing.T) {
 	wg.Go(func() { broken = breakConnections(admin, `SELECT position FROM eshost.generations`, done) })
 	unknown := 0
 	for at := lease.Position; at < positions; {
-		c := store.Commit{Generation: g.ID, Epoch: lease.Epoch, Expected: at, Position: at + 1, Digest: "d",
+		c := store.Commit{Generation: g.ID, Owner: "h", Epoch: lease.Epoch, Expected: at, Position: at + 1, Digest: "d",
 			Emitted: []event.Emitted{{Cause: at + 1, ID: fmt.Sprint("of ", at+1), Stream: "out", Type: "T"}}}
 		for i := range 500 {
 			c.Documents = append(c.Documents, event.DocumentWrite{Collection: "c", Key: fmt.Sprint(i), Data: fmt.Appendf(nil, `{"at":%d}`, at+1), Position: at + 1})
@@ -70,7 +70,7 @@ func TestCommitAgainAfterAnUnknownOutcome(t *testing.T) {
 	url := pgtest.Database(t)
 	s := opened(t, url)
 	g, lease := owned(t, s, "p")
-	c := store.Commit{Generation: g.ID, Epoch: lease.Epoch, Position: 5, Digest: "d", Documents: []event.DocumentWrite{{Collection: "c", Key: "k", Data: []byte("1"), Position: 5}}}
+	c := store.Commit{Generation: g.ID, Owner: "h", Epoch: lease.Epoch, Position: 5, Digest: "d", Documents: []event.DocumentWrite{{Collection: "c", Key: "k", Data: []byte("1"), Position: 5}}}
 	if err := s.Commit(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +120,7 @@ func TestCommitNamesWhatTheDatabaseRefuses(t *testing.T) {
 	connect(t, url).exec(`ALTER TABLE eshost.documents ADD CHECK (data::text <> '"refused"')`)
 	g, lease := owned(t, s, "p")
 	good := func() store.Commit {
-		c := store.Commit{Generation: g.ID, Epoch: lease.Epoch, Position: 9, Digest: "d"}
+		c := store.Commit{Generation: g.ID, Owner: "h", Epoch: lease.Epoch, Position: 9, Digest: "d"}
 		for i := range 100 {
 			c.Documents = append(c.Documents, event.DocumentWrite{Collection: "c", Key: fmt.Sprint(i), Data: []byte(`{}`), Position: 3})
 		}
@@ -174,7 +174,7 @@ func TestCommitsEmitIntoOneStream(t *testing.T) {
 		g, lease := owned(t, s, plugin)
 		wg.Go(func() {
 			for at := event.Position(0); at < rounds; at++ {
-				c := store.Commit{Generation: g.ID, Epoch: lease.Epoch, Expected: at, Position: at + 1, Digest: "d"}
+				c := store.Commit{Generation: g.ID, Owner: "h", Epoch: lease.Epoch, Expected: at, Position: at + 1, Digest: "d"}
 				for i := range each {
 					c.Emitted = append(c.Emitted, event.Emitted{Cause: at + 1, ID: fmt.Sprintf("%s-%d-%d", plugin, at, i), Stream: "shared", Type: "T"})
 				}
@@ -264,7 +264,7 @@ func TestAdHocSQL(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Commit(t.Context(), store.Commit{Generation: g.ID, Epoch: lease.Epoch, Position: 3, Documents: []event.DocumentWrite{{Collection: "accounts", Key: "7", Data: data, Position: 3}}}); err != nil {
+	if err := s.Commit(t.Context(), store.Commit{Generation: g.ID, Owner: "h", Epoch: lease.Epoch, Position: 3, Documents: []event.DocumentWrite{{Collection: "accounts", Key: "7", Data: data, Position: 3}}}); err != nil {
 		t.Fatal(err)
 	}
 	if got := query[string](app, `SELECT data->>'balance' FROM eshost.read_models WHERE plugin = 'balances' AND collection = 'accounts' AND key = '7'`); got != "11" {

@@ -31,13 +31,13 @@ func (s *Store) queueDocuments(batch *pgx.Batch, c *store.Commit) {
 			deletes = append(deletes, d)
 		}
 	}
-	s.queuePuts(batch, c.Generation, puts)
+	s.queuePuts(batch, c.Root, puts)
 	if len(deletes) > 0 {
 		collections, keys := make([]string, len(deletes)), make([]string, len(deletes))
 		for i, d := range deletes {
 			collections[i], keys[i] = d.Collection, d.Key
 		}
-		batch.Queue(s.sql.deleteDocuments, c.Generation, collections, keys)
+		batch.Queue(s.sql.deleteDocuments, c.Root, collections, keys)
 	}
 }
 
@@ -83,7 +83,7 @@ func (s *Store) findRefused(ctx context.Context, c *store.Commit, refusal error)
 			return &store.InvalidError{Field: "key", Reason: fmt.Sprintf("%q of event %d is not UTF-8 without zero bytes", q.Key, q.Position)}
 		}
 	}
-	d, err := s.tryHalves(ctx, c.Generation, c.Documents)
+	d, err := s.tryHalves(ctx, c.Root, c.Documents)
 	switch {
 	case err != nil:
 		return errors.Join(fail(ctx, "commit", refusal), err)

@@ -19,11 +19,14 @@ func (s *Store) BuildGeneration(ctx context.Context, plugin string, start event.
 		if err := tx.QueryRow(ctx, s.sql.lockPlugin, plugin).Scan(new(*int64)); err != nil {
 			return noRowsAs(err, store.ErrNotFound)
 		}
-		var number, building int
+		next := newGeneration{plugin: plugin, start: start, state: store.Building, module: module, heldUntil: math.MaxInt64}
+		var building int
 		var known bool
 		err := tx.QueryRow(ctx, s.sql.rare(`
-SELECT max(number), count(*) FILTER (WHERE state = 'building'), $2::text = '' OR EXISTS (SELECT 1 FROM {modules} WHERE digest = $2::text)
-FROM {generations} WHERE plugin = $1`), plugin, module).Scan(&number, &building, &known)
+SELECT max(g.number) + 1, count(*) FILTER (WHERE g.state = 'building'), $2::text = '' OR EXISTS (SELECT 1 FROM {modules} WHERE digest = $2::text),
+       max(live.partitions), max(live.order_by)
+FROM {plugins} p JOIN {generations} live ON live.id = p.live_generation JOIN {generations} g ON g.plugin = p.name WHERE p.name = $1`), plugin, module).
+			Scan(&next.number, &building, &known, &next.partitions, &next.orderBy)
 		switch {
 		case err != nil:
 			return err
@@ -32,14 +35,12 @@ FROM {generations} WHERE plugin = $1`), plugin, module).Scan(&number, &building,
 		case building > 0:
 			return store.ErrBuilding
 		}
-		rows, err := tx.Query(ctx, s.sql.rare(`
-INSERT INTO {generations} (plugin, number, position, state, module, held_until) VALUES ($1, $2, $3, 'building', $4, $5)
-RETURNING id, plugin, number, position, epoch`), plugin, number+1, int64(start), module, int64(math.MaxInt64))
-		if err == nil {
-			g, err = pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[store.Generation])
-		}
+		g, err = s.addGeneration(ctx, tx, next)
 		return err
 	})
+	if err == nil {
+		s.ring(ctx)
+	}
 	return g, fail(ctx, fmt.Sprintf("add a generation to plugin %q", plugin), err)
 }
 
@@ -51,7 +52,7 @@ func noRowsAs(err, as error) error {
 }
 
 const selectGenerations = `
-SELECT g.id, g.plugin, g.number, g.position, g.epoch, g.state, g.module, g.held_until, g.condition, g.reason, g.condition_since, g.digest,
+SELECT ` + generationColumns + `, g.state, g.module, g.held_until, g.condition, g.reason, g.condition_since, g.digest, g.updated_at,
        s.retrying, s.parked, (SELECT count(*) FROM {sequence_events} e WHERE e.generation = g.id),
        g.created_at, g.retired_at, g.owner, h.name, h.process, h.started_at, (extract(epoch FROM h.expires_at - clock_timestamp()) * 1000000)::bigint
 FROM {generations} g
@@ -63,12 +64,12 @@ CROSS JOIN LATERAL (
 
 // Generations implements store.State.
 func (s *Store) Generations(ctx context.Context, plugin string) ([]store.GenerationStatus, error) {
-	return s.generations(ctx, selectGenerations+`WHERE g.plugin = $1 ORDER BY g.number DESC`, plugin)
+	return s.generations(ctx, selectGenerations+`WHERE g.plugin = $1 AND g.state <> 'merged' ORDER BY g.number DESC, g.partition`, plugin)
 }
 
 // NotLive implements store.State.
 func (s *Store) NotLive(ctx context.Context) ([]store.GenerationStatus, error) {
-	return s.generations(ctx, selectGenerations+`WHERE g.state <> $1 ORDER BY g.id`, string(store.Live))
+	return s.generations(ctx, selectGenerations+`WHERE g.state NOT IN ($1, 'merged') ORDER BY g.root, g.partition`, string(store.Live))
 }
 
 func (s *Store) generations(ctx context.Context, sql, arg string) ([]store.GenerationStatus, error) {
@@ -77,61 +78,58 @@ func (s *Store) generations(ctx context.Context, sql, arg string) ([]store.Gener
 		return nil, fail(ctx, "list generations", err)
 	}
 	list, err := pgx.CollectRows(rows, scanGeneration)
-	return list, fail(ctx, "list generations", err)
+	return store.JoinGenerations(list), fail(ctx, "list generations", err)
 }
 
 func scanGeneration(row pgx.CollectableRow) (store.GenerationStatus, error) {
 	var g store.GenerationStatus
+	var p store.PartitionStatus
 	var owner, name, process *string
 	var retired, started *time.Time
 	var left *int64
-	err := row.Scan(&g.ID, &g.Plugin, &g.Number, &g.Position, &g.Epoch, &g.State, &g.Module, &g.HeldUntil,
-		&g.Condition.State, &g.Condition.Reason, &g.Condition.Since, &g.Digest, &g.Retrying, &g.Parked, &g.Waiting,
+	err := row.Scan(&p.ID, &p.Plugin, &p.Number, &p.Position, &p.Epoch, &p.Root, &p.Partition, &p.Partitions, &p.OrderBy, &g.State, &g.Module, &g.HeldUntil,
+		&p.Condition.State, &p.Condition.Reason, &p.Condition.Since, &p.Digest, &p.UpdatedAt, &p.Retrying, &p.Parked, &p.Waiting,
 		&g.CreatedAt, &retired, &owner, &name, &process, &started, &left)
 	if err != nil {
 		return g, err
 	}
-	g.CreatedAt, g.Condition.Since = g.CreatedAt.UTC(), g.Condition.Since.UTC()
+	g.CreatedAt, p.Condition.Since, p.UpdatedAt = g.CreatedAt.UTC(), p.Condition.Since.UTC(), p.UpdatedAt.UTC()
 	if retired != nil {
 		g.RetiredAt = retired.UTC()
 	}
-	if owner != nil {
-		g.Owner = &store.Host{ID: *owner} // its registration may be gone
-		if name != nil {
-			g.Owner.Name, g.Owner.Process, g.Owner.StartedAt = *name, *process, started.UTC()
-			g.Owner.ExpiresIn = time.Duration(*left) * time.Microsecond
-			g.Owner.Live = *left > 0
-		}
-	}
+	p.Owner = ownerOf(owner, name, process, started, left)
+	g.Partitions = []store.PartitionStatus{p}
 	return g, nil
 }
 
 // SwitchGeneration implements store.State.
 func (s *Store) SwitchGeneration(ctx context.Context, w store.Switch) error {
+	if len(w.From) == 0 || len(w.To) == 0 {
+		return fmt.Errorf("switch plugin %q: %w: it names no generations", w.Plugin, store.ErrLeaseLost)
+	}
+	from, to := w.From[0].Generation, w.To[0].Generation
 	err := pgx.BeginTxFunc(ctx, s.commits, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
-		// In the order of their ids, as everybody who locks both must.
-		var owned int
-		if err := tx.QueryRow(ctx, s.sql.rare(`
-SELECT count(*) FROM (SELECT 1 FROM {generations}
-    WHERE plugin = $1 AND owner IS NOT NULL AND state <> 'dropping' AND (id = $2 AND epoch = $3 OR id = $4 AND epoch = $5) ORDER BY id FOR UPDATE) mine`),
-			w.Plugin, w.From, w.FromEpoch, w.To, w.ToEpoch).Scan(&owned); err != nil {
+		units, err := s.lockUnits(ctx, tx, w.Plugin, from, to)
+		if err == nil {
+			err = w.Check(units)
+		}
+		if err != nil {
 			return err
 		}
-		if owned != 2 {
-			return store.ErrLeaseLost
-		}
 		moved, err := tx.Exec(ctx, s.sql.rare(`UPDATE {plugins} SET live_generation = $1, module = $2, instead_of = $3 WHERE name = $4 AND live_generation = $5`),
-			w.To, w.StandIn.Digest, w.StandIn.InsteadOf, w.Plugin, w.From)
+			to, w.StandIn.Digest, w.StandIn.InsteadOf, w.Plugin, from)
 		if err == nil && moved.RowsAffected() == 0 {
 			err = store.ErrCheckpointMoved
 		}
 		if err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, s.sql.rare(`UPDATE {generations} SET state = 'retired', retired_at = clock_timestamp(), owner = NULL WHERE id = $1`), w.From); err != nil {
+		if _, err := tx.Exec(ctx, s.sql.rare(`
+UPDATE {generations} SET state = 'retired', retired_at = clock_timestamp(), owner = NULL WHERE root = $1 AND state <> 'merged'`), from); err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, s.sql.rare(`UPDATE {generations} SET state = 'live', retired_at = NULL, held_until = $2 WHERE id = $1`), w.To, int64(w.HeldUntil)); err != nil {
+		if _, err := tx.Exec(ctx, s.sql.rare(`
+UPDATE {generations} SET state = 'live', retired_at = NULL, held_until = $2 WHERE root = $1 AND state <> 'merged'`), to, int64(w.HeldUntil)); err != nil {
 			return err
 		}
 		for _, a := range w.Answers {
@@ -146,17 +144,18 @@ SELECT count(*) FROM (SELECT 1 FROM {generations}
 		}
 		return nil
 	})
-	return fail(ctx, fmt.Sprintf("switch plugin %q to generation %d", w.Plugin, w.To), err)
+	if err == nil {
+		s.ring(ctx)
+	}
+	return fail(ctx, fmt.Sprintf("switch plugin %q to generation %d", w.Plugin, to), err)
 }
 
 // DropGeneration implements store.State. Whoever builds the generation loses it at once.
 func (s *Store) DropGeneration(ctx context.Context, generation int64, limit int) (gone bool, err error) {
 	err = pgx.BeginTxFunc(ctx, s.commits, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, s.sql.rare(`UPDATE {generations} SET owner = NULL, epoch = epoch + 1, state = 'dropping' WHERE id = $1
-AND NOT EXISTS (SELECT 1 FROM {plugins} WHERE live_generation = $1)`), generation); err != nil {
+		if _, err := s.lockUnits(ctx, tx, "", generation, generation); err != nil {
 			return err
 		}
-		// A switch may have come before the row's lock.
 		var live bool
 		if err := tx.QueryRow(ctx, s.sql.rare(`SELECT EXISTS (SELECT 1 FROM {plugins} WHERE live_generation = $1)`), generation).Scan(&live); err != nil {
 			return err
@@ -164,16 +163,20 @@ AND NOT EXISTS (SELECT 1 FROM {plugins} WHERE live_generation = $1)`), generatio
 		if live {
 			return store.ErrLive
 		}
+		if _, err := tx.Exec(ctx, s.sql.rare(`
+UPDATE {generations} SET owner = NULL, epoch = epoch + 1, state = 'dropping' WHERE root = $1 AND state <> 'merged'`), generation); err != nil {
+			return err
+		}
 		done, err := tx.Exec(ctx, s.sql.rare(`DELETE FROM {documents} WHERE ctid = ANY (ARRAY(SELECT ctid FROM {documents} WHERE generation = $1 LIMIT $2))`), generation, limit)
 		if gone = done.RowsAffected() < int64(limit); err != nil || !gone {
 			return err
 		}
 		for _, table := range []string{"{sequence_events}", "{sequences}", "{module_spans}"} {
-			if _, err := tx.Exec(ctx, s.sql.rare(`DELETE FROM `+table+` WHERE generation = $1`), generation); err != nil {
+			if _, err := tx.Exec(ctx, s.sql.rare(`DELETE FROM `+table+` WHERE generation IN (SELECT id FROM {generations} WHERE root = $1)`), generation); err != nil {
 				return err
 			}
 		}
-		_, err = tx.Exec(ctx, s.sql.rare(`DELETE FROM {generations} WHERE id = $1`), generation)
+		_, err = tx.Exec(ctx, s.sql.rare(`DELETE FROM {generations} WHERE root = $1`), generation)
 		return err
 	})
 	return gone && err == nil, fail(ctx, fmt.Sprintf("drop generation %d", generation), err)

@@ -12,12 +12,32 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// RegisterHost implements store.State. It also forgets hosts that have been dead for a day.
+// RegisterHost implements store.State.
 func (s *Store) RegisterHost(ctx context.Context, h store.Host, ttl time.Duration) error {
+	declares, err := store.EncodeDeclares(h.Declares)
+	if err != nil {
+		return fmt.Errorf("register host: %w", err)
+	}
+	var news bool
 	batch := &pgx.Batch{}
-	batch.Queue(s.sql.registerHost, h.ID, h.Name, h.Process, h.StartedAt, ttl.Microseconds())
+	batch.Queue(s.sql.registerHost, h.ID, h.Name, h.Process, h.StartedAt, ttl.Microseconds(), h.Weight, declares).QueryRow(func(row pgx.Row) error {
+		return row.Scan(&news)
+	})
 	batch.Queue(s.sql.sweepHosts, h.ID)
-	return fail(ctx, "register host", s.commits.SendBatch(ctx, batch).Close())
+	err = s.commits.SendBatch(ctx, batch).Close()
+	if err == nil && news {
+		s.ring(ctx)
+	}
+	return fail(ctx, "register host", err)
+}
+
+// RenewHost implements store.State.
+func (s *Store) RenewHost(ctx context.Context, hostID string, ttl time.Duration) error {
+	done, err := s.commits.Exec(ctx, s.sql.renewHost, hostID, ttl.Microseconds())
+	if err == nil && done.RowsAffected() == 0 {
+		return fmt.Errorf("renew host %s: %w", hostID, store.ErrNotFound)
+	}
+	return fail(ctx, "renew host", err)
 }
 
 // RemoveHost implements store.State.
@@ -25,8 +45,23 @@ func (s *Store) RemoveHost(ctx context.Context, hostID string) error {
 	batch := &pgx.Batch{}
 	batch.Queue(s.sql.releaseAll, hostID)
 	batch.Queue(s.sql.removeHost, hostID)
-	return fail(ctx, "remove host", s.commits.SendBatch(ctx, batch).Close())
+	err := s.commits.SendBatch(ctx, batch).Close()
+	if err == nil {
+		s.ring(ctx)
+	}
+	return fail(ctx, "remove host", err)
 }
+
+// ring makes other hosts look at what has just been committed. It is no part of that transaction, in which it could be
+// heard before the change is seen. If it fails they look a little later.
+func (s *Store) ring(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), ringPatience)
+	defer cancel()
+	_, _ = s.commits.Exec(ctx, s.sql.ring)
+}
+
+// ringPatience is enough for a database that has answered a moment ago.
+const ringPatience = 2 * time.Second
 
 // Hosts implements store.State.
 func (s *Store) Hosts(ctx context.Context) ([]store.Host, error) {
@@ -34,14 +69,28 @@ func (s *Store) Hosts(ctx context.Context) ([]store.Host, error) {
 	if err != nil {
 		return nil, fail(ctx, "list hosts", err)
 	}
-	hosts, err := pgx.CollectRows(rows, scanHost)
+	hosts, err := pgx.CollectRows(rows, scanDeclaring)
 	return hosts, fail(ctx, "list hosts", err)
 }
 
-func scanHost(row pgx.CollectableRow) (store.Host, error) {
+// scanDeclaring reads a host with what it declares.
+func scanDeclaring(row pgx.CollectableRow) (store.Host, error) {
+	var weight float64
+	var declares string
+	var at time.Time
+	h, err := scanHost(row, &weight, &declares, &at)
+	if err != nil {
+		return h, err
+	}
+	h.Weight, h.DeclaredAt = weight, at.UTC()
+	h.Declares, err = store.DecodeDeclares(declares)
+	return h, err
+}
+
+func scanHost(row pgx.CollectableRow, more ...any) (store.Host, error) {
 	var h store.Host
 	var left int64
-	err := row.Scan(&h.ID, &h.Name, &h.Process, &h.StartedAt, &left)
+	err := row.Scan(append([]any{&h.ID, &h.Name, &h.Process, &h.StartedAt, &left}, more...)...)
 	h.StartedAt = h.StartedAt.UTC()
 	h.ExpiresIn = time.Duration(left) * time.Microsecond
 	h.Live = left > 0
@@ -66,36 +115,41 @@ func (s *Store) findPlugin(ctx context.Context, q querier, plugin string) (store
 }
 
 // EnsurePlugin implements store.State.
-func (s *Store) EnsurePlugin(ctx context.Context, plugin string, start event.Position) (store.Generation, error) {
+func (s *Store) EnsurePlugin(ctx context.Context, plugin string, start event.Position, partitions int, orderBy string) (store.Generation, error) {
+	if err := store.ValidatePartitions(partitions, orderBy); err != nil {
+		return store.Generation{}, fmt.Errorf("make plugin %q: %w", plugin, err)
+	}
 	g, err := s.findPlugin(ctx, s.commits, plugin)
 	if errors.Is(err, pgx.ErrNoRows) {
+		first := newGeneration{plugin: plugin, number: 1, partitions: partitions, orderBy: orderBy, start: start, state: store.Live}
 		err = pgx.BeginTxFunc(ctx, s.commits, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
-			g, err = s.addPlugin(ctx, tx, plugin, start)
+			g, err = s.addPlugin(ctx, tx, first)
 			return err
 		})
+		if err == nil {
+			s.ring(ctx)
+		}
 	}
 	return g, fail(ctx, fmt.Sprintf("make plugin %q", plugin), err)
 }
 
 // addPlugin makes the plugin unless another host was faster; the row's lock decides.
-func (s *Store) addPlugin(ctx context.Context, tx pgx.Tx, plugin string, start event.Position) (store.Generation, error) {
-	if _, err := tx.Exec(ctx, s.sql.addPlugin, plugin); err != nil {
+func (s *Store) addPlugin(ctx context.Context, tx pgx.Tx, first newGeneration) (store.Generation, error) {
+	if _, err := tx.Exec(ctx, s.sql.addPlugin, first.plugin); err != nil {
 		return store.Generation{}, err
 	}
 	var live *int64
-	if err := tx.QueryRow(ctx, s.sql.lockPlugin, plugin).Scan(&live); err != nil {
+	if err := tx.QueryRow(ctx, s.sql.lockPlugin, first.plugin).Scan(&live); err != nil {
 		return store.Generation{}, err
 	}
-	if live == nil {
-		var id int64
-		if err := tx.QueryRow(ctx, s.sql.addGeneration, plugin, int64(start)).Scan(&id); err != nil {
-			return store.Generation{}, err
-		}
-		if _, err := tx.Exec(ctx, s.sql.setLive, plugin, id); err != nil {
-			return store.Generation{}, err
-		}
+	if live != nil {
+		return s.findPlugin(ctx, tx, first.plugin)
 	}
-	return s.findPlugin(ctx, tx, plugin)
+	g, err := s.addGeneration(ctx, tx, first)
+	if err == nil {
+		_, err = tx.Exec(ctx, s.sql.setLive, first.plugin, g.ID)
+	}
+	return g, err
 }
 
 // Acquire implements store.State. It waits for a commit that is under way.
@@ -117,7 +171,7 @@ func (s *Store) Acquire(ctx context.Context, generation int64, hostID string) (s
 		return ignoreNoRows(err)
 	})
 	batch.Queue(s.sql.owner, generation).Query(func(rows pgx.Rows) error {
-		h, err := pgx.CollectOneRow(rows, scanHost)
+		h, err := pgx.CollectOneRow(rows, func(row pgx.CollectableRow) (store.Host, error) { return scanHost(row) })
 		if err == nil {
 			owner = &h
 		}
@@ -146,6 +200,9 @@ func ignoreNoRows(err error) error {
 
 // Release implements store.State.
 func (s *Store) Release(ctx context.Context, generation, epoch int64) error {
-	_, err := s.commits.Exec(ctx, s.sql.release, generation, epoch)
+	done, err := s.commits.Exec(ctx, s.sql.release, generation, epoch)
+	if err == nil && done.RowsAffected() > 0 {
+		s.ring(ctx)
+	}
 	return fail(ctx, "release the lease", err)
 }

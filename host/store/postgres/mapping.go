@@ -88,7 +88,7 @@ func (m Mapping) names(schema string) *strings.Replacer {
 	}
 	pairs = append(pairs, "{event}", strings.Join(all, ", "))
 	for _, table := range []string{"migrations", "hosts", "plugins", "generations", "documents", "sequences", "sequence_events", "module_spans",
-		"requests", "replacements", "modules", "reloads"} {
+		"requests", "replacements", "modules", "reloads", "bell"} {
 		add(table, schema, table)
 	}
 	return strings.NewReplacer(pairs...)

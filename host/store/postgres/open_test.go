@@ -48,7 +48,7 @@ func TestManyHostsMigrateAtOnce(t *testing.T) {
 				t.Errorf("open: %v", err)
 				return
 			}
-			if _, err := s.EnsurePlugin(t.Context(), "p", 0); err != nil {
+			if _, err := s.EnsurePlugin(t.Context(), "p", 0, 1, "stream"); err != nil {
 				t.Errorf("use: %v", err)
 			}
 			s.Close()
@@ -343,7 +343,7 @@ func TestOtherSchemaAndOtherNames(t *testing.T) {
 		t.Errorf("the position before an hour ago is %d (%v)", p, err)
 	}
 	g, l := owned(t, s, "p")
-	err = s.Commit(t.Context(), store.Commit{Generation: g.ID, Epoch: l.Epoch, Position: 2, Digest: "d",
+	err = s.Commit(t.Context(), store.Commit{Generation: g.ID, Owner: "h", Epoch: l.Epoch, Position: 2, Digest: "d",
 		Emitted: []event.Emitted{{Cause: 2, ID: "3", Stream: "a", Type: "Emitted"}},
 		Queue:   []store.QueuedEvent{{Key: "k", Position: 1}}, Sequences: []store.Sequence{{Key: "k", State: store.Parked, Position: 1}}})
 	if err != nil {
@@ -366,7 +366,7 @@ func appendOne(stream string, expected store.Expected, id string) store.AppendRe
 // owned makes a plugin and takes its lease.
 func owned(t *testing.T, s *postgres.Store, plugin string) (store.Generation, store.Lease) {
 	t.Helper()
-	g, err := s.EnsurePlugin(t.Context(), plugin, 0)
+	g, err := s.EnsurePlugin(t.Context(), plugin, 0, 1, "stream")
 	if err != nil {
 		t.Fatal(err)
 	}

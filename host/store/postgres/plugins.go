@@ -34,36 +34,41 @@ func (s *Store) Plugins(ctx context.Context) ([]store.PluginStatus, error) {
 		return nil, fail(ctx, "list plugins", err)
 	}
 	plugins, err := pgx.CollectRows(rows, scanPlugin)
-	return plugins, fail(ctx, "list plugins", err)
+	return store.JoinPlugins(plugins), fail(ctx, "list plugins", err)
 }
 
 func scanPlugin(row pgx.CollectableRow) (store.PluginStatus, error) {
-	var p store.PluginStatus
+	var p store.PartitionStatus
 	var owner, name, process *string
 	var startedAt, pausedAt *time.Time
 	var pausedBy, pausedWhy string
 	var left *int64
 	var failed failedSequence
-	err := row.Scan(&p.ID, &p.Plugin, &p.Number, &p.Position, &p.Epoch, &p.Condition.State, &p.Condition.Reason, &p.Condition.Since, &p.Digest, &p.UpdatedAt,
+	err := row.Scan(&p.ID, &p.Plugin, &p.Number, &p.Position, &p.Epoch, &p.Root, &p.Partition, &p.Partitions, &p.OrderBy, &p.Condition.State, &p.Condition.Reason, &p.Condition.Since, &p.Digest, &p.UpdatedAt,
 		&owner, &name, &process, &startedAt, &left,
 		&p.Retrying, &p.Parked, &p.Waiting,
 		&failed.key, &failed.state, &failed.position, &failed.attempts, &failed.next, &failed.kind, &failed.error, &failed.stack, &failed.digest, &failed.since, &failed.waiting,
 		&pausedBy, &pausedWhy, &pausedAt)
 	if err != nil {
-		return p, err
+		return store.PluginStatus{}, err
 	}
 	p.Condition.Since, p.UpdatedAt = p.Condition.Since.UTC(), p.UpdatedAt.UTC()
-	if owner != nil {
-		p.Owner = &store.Host{ID: *owner} // its registration may be gone
-		if name != nil {
-			p.Owner.Name, p.Owner.Process, p.Owner.StartedAt = *name, *process, startedAt.UTC()
-			p.Owner.ExpiresIn = time.Duration(*left) * time.Microsecond
-			p.Owner.Live = *left > 0
-		}
+	p.Owner = ownerOf(owner, name, process, startedAt, left)
+	return store.PluginStatus{FirstFailure: failed.sequence(), Pause: pauseOf(pausedBy, pausedWhy, pausedAt), Partitions: []store.PartitionStatus{p}}, nil
+}
+
+// ownerOf reads the columns about an owner, whose registration may be gone; nil if there is none.
+func ownerOf(id, name, process *string, started *time.Time, left *int64) *store.Host {
+	if id == nil {
+		return nil
 	}
-	p.FirstFailure = failed.sequence()
-	p.Pause = pauseOf(pausedBy, pausedWhy, pausedAt)
-	return p, nil
+	h := &store.Host{ID: *id}
+	if name != nil {
+		h.Name, h.Process, h.StartedAt = *name, *process, started.UTC()
+		h.ExpiresIn = time.Duration(*left) * time.Microsecond
+		h.Live = *left > 0
+	}
+	return h
 }
 
 // failedSequence is a row of sequences that may not be there.

@@ -24,7 +24,7 @@ func TestPoolerIsFoundOut(t *testing.T) {
 		direct: false, direct + "&pgbouncer=false": false, direct + "&pgbouncer=true": true,
 	} {
 		s := opened(t, raw)
-		if _, err := s.EnsurePlugin(t.Context(), "p", 0); err != nil {
+		if _, err := s.EnsurePlugin(t.Context(), "p", 0, 1, "stream"); err != nil {
 			t.Error(err)
 		}
 		if said := strings.Contains(s.Describe(), "through a pooler"); said != want {
@@ -80,7 +80,7 @@ func TestNothingIsLeftInASession(t *testing.T) {
 		t.Fatal(result.Err)
 	}
 	r.want("written-1 appended-1")
-	commit := store.Commit{Generation: g.ID, Epoch: lease.Epoch, Position: 2, Documents: []event.DocumentWrite{{Position: 2, Collection: "c", Key: "k", Data: []byte("{}")}},
+	commit := store.Commit{Generation: g.ID, Owner: "h", Epoch: lease.Epoch, Position: 2, Documents: []event.DocumentWrite{{Position: 2, Collection: "c", Key: "k", Data: []byte("{}")}},
 		Emitted: []event.Emitted{{ID: "emitted-1", Stream: "emitted", Type: "T", Data: []byte("{}"), Cause: 2}}}
 	if err := s.Commit(t.Context(), commit); err != nil {
 		t.Fatal(err)
@@ -143,7 +143,7 @@ func TestPoolerComesBetween(t *testing.T) {
 	close(moved)
 	refused := 0
 	for p := event.Position(0); p < 20; {
-		err := s.Commit(t.Context(), store.Commit{Generation: g.ID, Epoch: lease.Epoch, Expected: p, Position: p + 1})
+		err := s.Commit(t.Context(), store.Commit{Generation: g.ID, Owner: "h", Epoch: lease.Epoch, Expected: p, Position: p + 1})
 		if err == nil {
 			p++
 		} else if refused++; refused > 5 || !errors.Is(err, store.ErrUnavailable) {

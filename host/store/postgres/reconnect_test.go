@@ -51,7 +51,7 @@ func TestDatabaseGoesAwayAndComesBack(t *testing.T) {
 	for step, err := range map[string]error{
 		"poll":    r.tryPoll(t.Context()),
 		"append":  appendID("2"),
-		"commit":  s.Commit(t.Context(), store.Commit{Generation: g.ID, Epoch: lease.Epoch, Position: 1}),
+		"commit":  s.Commit(t.Context(), store.Commit{Generation: g.ID, Owner: "h", Epoch: lease.Epoch, Position: 1}),
 		"acquire": func() error { _, err := s.Acquire(t.Context(), g.ID, "h"); return err }(),
 		"read":    func() error { _, err := s.Read(t.Context(), store.ReadOptions{UpTo: 1, Limit: 1}); return err }(),
 		"open":    func() error { _, err := postgres.Open(t.Context(), url, postgres.Options{}); return err }(),
@@ -62,7 +62,7 @@ func TestDatabaseGoesAwayAndComesBack(t *testing.T) {
 	}
 	check(t, server.Start(t.Context()))
 	check(t, appendID("2"))
-	check(t, s.Commit(t.Context(), store.Commit{Generation: g.ID, Epoch: lease.Epoch, Position: 1}))
+	check(t, s.Commit(t.Context(), store.Commit{Generation: g.ID, Owner: "h", Epoch: lease.Epoch, Position: 1}))
 	eventually(t, "the tail goes on", func() bool { return r.tryPoll(t.Context()) == nil })
 	r.want("1 2")
 }
@@ -212,7 +212,7 @@ func TestPlansDoNotAge(t *testing.T) {
 		check(t, err)
 		_, err = s.Read(t.Context(), store.ReadOptions{After: 0, UpTo: 1 << 40, Limit: 10, Stream: "s1"})
 		check(t, err)
-		c := store.Commit{Generation: g.ID, Epoch: lease.Epoch, Expected: at, Position: at + 1, Digest: "d"}
+		c := store.Commit{Generation: g.ID, Owner: "h", Epoch: lease.Epoch, Expected: at, Position: at + 1, Digest: "d"}
 		var keys []store.DocumentKey
 		for i := range n {
 			c.Documents = append(c.Documents, event.DocumentWrite{Collection: "c", Key: fmt.Sprint(i), Data: []byte(`0`)})

@@ -13,7 +13,7 @@ import (
 )
 
 // requestColumns are scanRequest's.
-const requestColumns = `id, plugin, action, key, position, generation, digest, coalesce(octet_length(data), 0) AS data_size,
+const requestColumns = `id, plugin, action, key, position, generation, partition, digest, coalesce(octet_length(data), 0) AS data_size,
        who, why, state, answer, requested_at, answered_at`
 
 // pendingOfEach is how many requests of one plugin are looked at: it has them answered in their order.
@@ -26,12 +26,15 @@ func (s *Store) Ask(ctx context.Context, r store.Request) (int64, error) {
 	}
 	var id int64
 	err := s.commits.QueryRow(ctx, s.sql.rare(`
-INSERT INTO {requests} (plugin, action, key, position, generation, digest, data, who, why)
-SELECT $1::text, $2::text, $3::text, $4::bigint, $5::int, $6::text, $7::bytea, $8::text, $9::text
+INSERT INTO {requests} (plugin, action, key, position, generation, digest, data, who, why, partition)
+SELECT $1::text, $2::text, $3::text, $4::bigint, $5::int, $6::text, $7::bytea, $8::text, $9::text, $11::int
 WHERE (SELECT count(*) FROM {requests} WHERE plugin = $1::text AND state = 'pending') < $10
-RETURNING id`), r.Plugin, string(r.Action), r.Key, int64(r.Position), r.Generation, r.Digest, r.Data, r.Who, r.Why, store.MaxPending).Scan(&id)
+RETURNING id`), r.Plugin, string(r.Action), r.Key, int64(r.Position), r.Generation, r.Digest, r.Data, r.Who, r.Why, store.MaxPending, r.Partition).Scan(&id)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return 0, fmt.Errorf("ask for %s of %s: %w", r.Action, r.Plugin, store.ErrTooManyRequests)
+	}
+	if err == nil {
+		s.ring(ctx)
 	}
 	return id, fail(ctx, "ask for "+string(r.Action), err)
 }
@@ -57,7 +60,7 @@ func (s *Store) Request(ctx context.Context, id int64) (store.Request, error) {
 // PendingRequests implements store.State.
 func (s *Store) PendingRequests(ctx context.Context) ([]store.Request, error) {
 	return s.requests(ctx, s.sql.rare(`
-SELECT id, plugin, action, key, position, generation, digest, data_size, who, why, state, answer, requested_at, answered_at
+SELECT id, plugin, action, key, position, generation, partition, digest, data_size, who, why, state, answer, requested_at, answered_at
 FROM (SELECT `+requestColumns+`, row_number() OVER (PARTITION BY plugin ORDER BY id) AS n FROM {requests} WHERE state = 'pending') r
 WHERE n <= $1 ORDER BY id`), pendingOfEach)
 }
@@ -79,7 +82,7 @@ func (s *Store) requests(ctx context.Context, sql string, args ...any) ([]store.
 func scanRequest(row pgx.CollectableRow, more ...any) (store.Request, error) {
 	var r store.Request
 	var answered *time.Time
-	err := row.Scan(append([]any{&r.ID, &r.Plugin, &r.Action, &r.Key, &r.Position, &r.Generation, &r.Digest, &r.DataSize,
+	err := row.Scan(append([]any{&r.ID, &r.Plugin, &r.Action, &r.Key, &r.Position, &r.Generation, &r.Partition, &r.Digest, &r.DataSize,
 		&r.Who, &r.Why, &r.State, &r.Answer, &r.RequestedAt, &answered}, more...)...)
 	r.RequestedAt = r.RequestedAt.UTC()
 	if answered != nil {
@@ -136,7 +139,7 @@ ON CONFLICT (plugin, position) DO UPDATE SET data = excluded.data, who = exclude
 	}
 	if p := c.Pause; p != nil {
 		batch.Queue(s.sql.rare(`
-UPDATE {plugins} SET paused_by = $2::text, paused_why = $3, paused_at = CASE WHEN $2::text = '''' THEN NULL ELSE clock_timestamp() END
+UPDATE {plugins} SET paused_by = $2::text, paused_why = $3, paused_at = CASE WHEN $2::text = '' THEN NULL ELSE clock_timestamp() END
 WHERE name = (SELECT plugin FROM {generations} WHERE id = $1)`), c.Generation, p.Who, p.Why)
 	}
 }

@@ -93,7 +93,7 @@ func (s *Store) someSequences(stack, where string) string {
 	return s.sql.rare(`
 SELECT key, state, position, attempts, next_attempt, kind, error, ` + stack + `, digest, since,
        (SELECT count(*) FROM {sequence_events} e WHERE e.generation = s.generation AND e.key = s.key)
-FROM {sequences} s WHERE generation = $1 ` + where)
+FROM {sequences} s WHERE ` + ofFamily + ` ` + where)
 }
 
 // FindSequence implements store.State.
@@ -111,7 +111,7 @@ func (s *Store) FindSequence(ctx context.Context, generation int64, key string) 
 
 // SequenceWith implements store.State.
 func (s *Store) SequenceWith(ctx context.Context, generation int64, p event.Position) (store.Sequence, error) {
-	with := "AND key IN (SELECT key FROM {sequence_events} WHERE generation = $1 AND position = $2)"
+	with := "AND (generation, key) IN (SELECT generation, key FROM {sequence_events} WHERE " + ofFamily + " AND position = $2)"
 	rows, err := s.reads.Query(ctx, s.someSequences("stack", with), generation, int64(p))
 	if err != nil {
 		return store.Sequence{}, fail(ctx, "find the sequence of an event", err)

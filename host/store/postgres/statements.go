@@ -15,15 +15,18 @@ type statements struct {
 	head, headFlushed, headAtRest, newest, newestAt, lockers, holders string
 	guard, whatNow, putDocuments, deleteDocuments, span               string
 	queue, dequeue, putSequences, deleteSequences                     string
+	ring                                                              string
 	documents, scan, scanBelow, collections, sequences, queued, spans string
-	registerHost, sweepHosts, removeHost, releaseAll, hosts           string
-	findPlugin, addPlugin, lockPlugin, addGeneration, setLive         string
+	registerHost, renewHost, sweepHosts, removeHost, releaseAll       string
+	hosts, findPlugin, addPlugin, lockPlugin, setLive, units          string
 	lockGeneration, acquire, owner, release, setCondition, plugins    string
 }
 
 func newStatements(names *strings.Replacer, sequence string, partitioned bool) *statements {
 	sequenceID := "'" + strings.ReplaceAll(sequence, "'", "''") + "'::regclass"
 	sql := func(s string) string { return names.Replace(strings.TrimSpace(s)) }
+	bell := "'" + strings.ReplaceAll(names.Replace("{bell}"), "'", "''") + "'::regclass"
+	lastRing := `coalesce(pg_sequence_last_value(` + bell + `), 0)` // NULL before the first
 	relations := "$1::text::regclass"
 	if partitioned { // an INSERT into a partition or a child itself locks that one alone
 		relations = `ANY (ARRAY(WITH RECURSIVE family AS (
@@ -66,8 +69,8 @@ SELECT {event} FROM {events} WHERE {position} > $1 AND {position} <= $2 AND {typ
 
 		// The function reads the sequence under its buffer's lock. SELECT last_value does not: it may see a
 		// value up to 32 too high that nextval() writes for a moment, to log it ahead.
-		head:        sql(`SELECT pg_sequence_last_value(` + sequenceID + `)`),
-		headFlushed: sql(`SELECT pg_sequence_last_value(` + sequenceID + `), pg_current_wal_flush_lsn() >= $1::text::pg_lsn`),
+		head:        sql(`SELECT pg_sequence_last_value(` + sequenceID + `), ` + lastRing),
+		headFlushed: sql(`SELECT pg_sequence_last_value(` + sequenceID + `), ` + lastRing + `, pg_current_wal_flush_lsn() >= $1::text::pg_lsn`),
 		headAtRest:  sql(`SELECT last_value - 1 FROM ` + sequence),
 		newest:      sql(`SELECT {position}, {id} FROM {events} ORDER BY {position} DESC LIMIT 1`),
 		newestAt:    sql(`SELECT {position}, {id} FROM {events} WHERE {position} <= $1 ORDER BY {position} DESC LIMIT 1`),
@@ -93,15 +96,15 @@ WHERE l.virtualtransaction = ANY ($1::text[]) AND l.locktype = 'relation' AND l.
   AND (l.pid IS NOT NULL OR p.gid IS NOT NULL)
 ORDER BY age DESC LIMIT 10`),
 
-		// Invariant 2: where the epoch or the checkpoint is another, the division by zero ends the
+		// Invariant 2: where owner, epoch or checkpoint is another, the division by zero ends the
 		// transaction before anything is written.
 		guard: sql(`
 WITH moved AS (
     UPDATE {generations} SET position = $4, updated_at = clock_timestamp(), digest = CASE WHEN $5::text = '' THEN digest ELSE $5::text END
-    WHERE id = $1 AND epoch = $2 AND position = $3 AND owner IS NOT NULL
+    WHERE id = $1 AND epoch = $2 AND position = $3 AND owner = $6 AND root = $7
     RETURNING 1
 ) SELECT 1 / count(*) FROM moved`),
-		whatNow: sql(`SELECT epoch, position, owner IS NOT NULL FROM {generations} WHERE id = $1`),
+		whatNow: sql(`SELECT epoch, position, coalesce(owner, ''), root FROM {generations} WHERE id = $1`),
 		putDocuments: sql(`
 INSERT INTO {documents} (generation, position, collection, key, data)
 SELECT $1::bigint, d.position, d.collection, d.key, d.data
@@ -155,61 +158,79 @@ SELECT key, state, position, attempts, next_attempt, kind, error, stack, digest,
        (SELECT count(*) FROM {sequence_events} e WHERE e.generation = s.generation AND e.key = s.key)
 FROM {sequences} s WHERE generation = $1 ORDER BY position, key`),
 		queued: sql(`
-SELECT e.* FROM (SELECT position AS queued FROM {sequence_events} WHERE generation = $1 AND key = $2 ORDER BY position LIMIT $3) q
+SELECT e.* FROM (SELECT position AS queued FROM {sequence_events} WHERE ` + ofFamily + ` AND key = $2 ORDER BY position LIMIT $3) q
 CROSS JOIN LATERAL (SELECT {event} FROM {events} WHERE {position} = q.queued OFFSET 0) e ORDER BY q.queued`),
 		spans: sql(`
 SELECT s.digest, s.from_position, coalesce(lead(s.from_position) OVER (ORDER BY s.from_position), g.position), s.since
 FROM {module_spans} s JOIN {generations} g ON g.id = s.generation WHERE s.generation = $1 ORDER BY s.from_position`),
 
+		// Tells whether others should look: the host is new, was dead, or declares something else than before.
 		registerHost: sql(`
-INSERT INTO {hosts} (id, name, process, started_at, expires_at)
-VALUES ($1, $2, $3, $4, clock_timestamp() + $5 * interval '1 microsecond')
-ON CONFLICT (id) DO UPDATE SET name = excluded.name, process = excluded.process, started_at = excluded.started_at, expires_at = excluded.expires_at`),
+WITH before AS (
+    SELECT weight, declares::text AS declares, expires_at > clock_timestamp() AS alive FROM {hosts} WHERE id = $1
+)
+INSERT INTO {hosts} AS h (id, name, process, started_at, expires_at, weight, declares)
+VALUES ($1, $2, $3, $4, clock_timestamp() + $5 * interval '1 microsecond', $6, $7::text::json)
+ON CONFLICT (id) DO UPDATE SET name = excluded.name, process = excluded.process, started_at = excluded.started_at, expires_at = excluded.expires_at,
+    weight = excluded.weight, declares = excluded.declares,
+    declared_at = CASE WHEN h.weight = excluded.weight AND h.declares::text = excluded.declares::text THEN h.declared_at ELSE clock_timestamp() END
+RETURNING NOT EXISTS (SELECT 1 FROM before b WHERE b.alive AND b.weight = h.weight AND b.declares = h.declares::text)`),
+		renewHost:  sql(`UPDATE {hosts} SET expires_at = clock_timestamp() + $2 * interval '1 microsecond' WHERE id = $1`),
 		sweepHosts: sql(`DELETE FROM {hosts} WHERE expires_at < clock_timestamp() - interval '1 day' AND id <> $1`),
 		removeHost: sql(`DELETE FROM {hosts} WHERE id = $1`),
 		releaseAll: sql(`UPDATE {generations} SET owner = NULL WHERE owner = $1`),
 		hosts: sql(`
-SELECT id, name, process, started_at, ` + leftOf("expires_at") + ` FROM {hosts} ORDER BY started_at, id`),
+SELECT id, name, process, started_at, ` + leftOf("expires_at") + `, weight, declares::text, declared_at FROM {hosts} ORDER BY started_at, id`),
 
 		findPlugin: sql(`
-SELECT g.id, g.plugin, g.number, g.position, g.epoch FROM {plugins} p JOIN {generations} g ON g.id = p.live_generation WHERE p.name = $1`),
-		addPlugin:     sql(`INSERT INTO {plugins} (name) VALUES ($1) ON CONFLICT DO NOTHING`),
-		lockPlugin:    sql(`SELECT live_generation FROM {plugins} WHERE name = $1 FOR UPDATE`),
-		addGeneration: sql(`INSERT INTO {generations} (plugin, number, position) VALUES ($1, 1, $2) RETURNING id`),
-		setLive:       sql(`UPDATE {plugins} SET live_generation = $2 WHERE name = $1`),
+SELECT ` + generationColumns + ` FROM {plugins} p JOIN {generations} g ON g.id = p.live_generation WHERE p.name = $1`),
+		addPlugin:  sql(`INSERT INTO {plugins} (name) VALUES ($1) ON CONFLICT DO NOTHING`),
+		lockPlugin: sql(`SELECT live_generation FROM {plugins} WHERE name = $1 FOR UPDATE`),
+		setLive:    sql(`UPDATE {plugins} SET live_generation = $2 WHERE name = $1`),
+		units: sql(`
+SELECT ` + generationColumns + `, g.state, coalesce(g.owner, ''), coalesce(h.expires_at > clock_timestamp(), false), p.paused_by
+FROM {generations} g JOIN {plugins} p ON p.name = g.plugin LEFT JOIN {hosts} h ON h.id = g.owner
+WHERE g.state IN ('live', 'building') ORDER BY g.plugin, g.number, g.partition`),
 
 		// The lock first and the look at the owner's registration in the next statement: a snapshot
 		// from before the wait could miss a registration that is younger.
-		lockGeneration: sql(`SELECT 1 FROM {generations} WHERE id = $1 FOR UPDATE`),
+		lockGeneration: sql(`SELECT 1 FROM {generations} WHERE id = $1 AND state <> 'merged' FOR UPDATE`),
 		acquire: sql(`
 UPDATE {generations} g SET owner = $2, epoch = epoch + 1, updated_at = clock_timestamp()
-WHERE id = $1 AND (owner IS NULL OR owner = $2
+WHERE id = $1 AND state <> 'merged' AND (owner IS NULL OR owner = $2
     OR NOT EXISTS (SELECT 1 FROM {hosts} h WHERE h.id = g.owner AND h.expires_at > clock_timestamp()))
-RETURNING epoch, position`),
+RETURNING epoch, position, partitions, order_by`),
 		owner: sql(`
 SELECT h.id, h.name, h.process, h.started_at, ` + leftOf("h.expires_at") + `
 FROM {generations} g JOIN {hosts} h ON h.id = g.owner WHERE g.id = $1`),
+		ring:    sql(`SELECT nextval(` + bell + `)`),
 		release: sql(`UPDATE {generations} SET owner = NULL WHERE id = $1 AND epoch = $2`),
 		setCondition: sql(`
 UPDATE {generations} SET condition = $3, reason = $4, condition_since = coalesce($5, clock_timestamp())
 WHERE id = $1 AND epoch = $2 AND owner IS NOT NULL`),
 		plugins: sql(`
-SELECT g.id, g.plugin, g.number, g.position, g.epoch, g.condition, g.reason, g.condition_since, g.digest, g.updated_at,
+SELECT ` + generationColumns + `, g.condition, g.reason, g.condition_since, g.digest, g.updated_at,
        g.owner, h.name, h.process, h.started_at, ` + leftOf("h.expires_at") + `,
        s.retrying, s.parked, (SELECT count(*) FROM {sequence_events} e WHERE e.generation = g.id),
        f.key, f.state, f.position, f.attempts, f.next_attempt, f.kind, f.error, f.stack, f.digest, f.since,
        (SELECT count(*) FROM {sequence_events} e WHERE e.generation = g.id AND e.key = f.key),
        p.paused_by, p.paused_why, p.paused_at
 FROM {plugins} p
-JOIN {generations} g ON g.id = p.live_generation
+JOIN {generations} g ON g.root = p.live_generation AND g.state <> 'merged'
 LEFT JOIN {hosts} h ON h.id = g.owner
 CROSS JOIN LATERAL (
     SELECT count(*) FILTER (WHERE state = 'retrying') AS retrying, count(*) FILTER (WHERE state = 'parked') AS parked
     FROM {sequences} WHERE generation = g.id) s
 LEFT JOIN LATERAL (SELECT * FROM {sequences} WHERE generation = g.id ORDER BY position, key LIMIT 1) f ON true
-ORDER BY p.name`),
+ORDER BY p.name, g.partition`),
 	}
 }
+
+// generationColumns are the fields of store.Generation.
+const generationColumns = "g.id, g.plugin, g.number, g.position, g.epoch, g.root, g.partition, g.partitions, g.order_by"
+
+// ofFamily is true for what belongs to any partition of the generation that the partition $1 is one of.
+const ofFamily = "generation = ANY (ARRAY(SELECT id FROM {generations} WHERE root = (SELECT root FROM {generations} WHERE id = $1)))"
 
 // rare puts the names into a statement.
 func (s *statements) rare(sql string) string { return s.names.Replace(sql) }

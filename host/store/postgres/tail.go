@@ -22,6 +22,7 @@ type tail struct {
 	past    *past           // what must have stayed as it was while there was no connection, until that is known
 	told    bool            // a Poll has succeeded
 	atRest  *event.Position // the head while nothing is drawn; nil if not known on this connection
+	bell    int64           // as the last look at the head saw it
 	hold    hold
 	broken  error // ErrLogWentBack, for good
 }
@@ -115,7 +116,7 @@ func (t *tail) poll(ctx context.Context, limit int) (store.TailState, error) {
 		return store.TailState{}, err
 	}
 	t.view = v
-	state := store.TailState{Watermark: v.published, Head: v.head, Complete: complete && t.told, Holders: holders}
+	state := store.TailState{Watermark: v.published, Head: v.head, Complete: complete && t.told, Holders: holders, Bell: t.bell}
 	if state.Complete {
 		state.Events = events
 	}
@@ -127,9 +128,9 @@ func (t *tail) poll(ctx context.Context, limit int) (store.TailState, error) {
 func (t *tail) readHead(ctx context.Context, v *view) (flushed bool, err error) {
 	var drawn *event.Position // nil if nothing was drawn since the sequence was made or set
 	if v.hole.drawnBefore == "" {
-		err = t.conn.QueryRow(ctx, t.s.sql.head).Scan(&drawn)
+		err = t.conn.QueryRow(ctx, t.s.sql.head).Scan(&drawn, &t.bell)
 	} else {
-		err = t.conn.QueryRow(ctx, t.s.sql.headFlushed, v.hole.drawnBefore).Scan(&drawn, &flushed)
+		err = t.conn.QueryRow(ctx, t.s.sql.headFlushed, v.hole.drawnBefore).Scan(&drawn, &t.bell, &flushed)
 	}
 	if err == nil && drawn == nil {
 		drawn, err = t.headAtRest(ctx)
@@ -158,7 +159,7 @@ func (t *tail) headAtRest(ctx context.Context) (*event.Position, error) {
 		return nil, err
 	}
 	var drawn *event.Position
-	if err := t.conn.QueryRow(ctx, t.s.sql.head).Scan(&drawn); err != nil || drawn != nil {
+	if err := t.conn.QueryRow(ctx, t.s.sql.head).Scan(&drawn, &t.bell); err != nil || drawn != nil {
 		return drawn, err
 	}
 	t.atRest = &last

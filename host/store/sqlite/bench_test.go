@@ -79,7 +79,7 @@ func BenchmarkCommit(b *testing.B) {
 	for _, size := range []int{5000, 10_000} {
 		b.Run(strconv.Itoa(size), func(b *testing.B) {
 			s := benchStore(b)
-			g, err := s.EnsurePlugin(b.Context(), "p", 0)
+			g, err := s.EnsurePlugin(b.Context(), "p", 0, 1, "stream")
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -94,7 +94,7 @@ func BenchmarkCommit(b *testing.B) {
 					docs[i] = event.DocumentWrite{Collection: "balances", Key: fmt.Sprintf("account-%d", k),
 						Data: fmt.Appendf(nil, `{"balance":%d,"currency":"EUR","count":%d}`, position*7, position), Position: position}
 				}
-				c := store.Commit{Generation: g.ID, Epoch: l.Epoch, Expected: position, Position: position + 1, Digest: "d", Documents: docs}
+				c := store.Commit{Generation: g.ID, Owner: "h", Epoch: l.Epoch, Expected: position, Position: position + 1, Digest: "d", Documents: docs}
 				if err := s.Commit(b.Context(), c); err != nil {
 					b.Fatal(err)
 				}
@@ -125,7 +125,7 @@ func BenchmarkAppend(b *testing.B) {
 
 func BenchmarkDocuments(b *testing.B) {
 	s := benchStore(b)
-	g, err := s.EnsurePlugin(b.Context(), "p", 0)
+	g, err := s.EnsurePlugin(b.Context(), "p", 0, 1, "stream")
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -135,7 +135,11 @@ func BenchmarkDocuments(b *testing.B) {
 		docs = append(docs, event.DocumentWrite{Collection: "c", Key: fmt.Sprintf("account-%d", i), Data: []byte(`{"balance":1,"currency":"EUR","count":2}`)})
 		keys = append(keys, store.DocumentKey{Collection: "c", Key: docs[i].Key})
 	}
-	if err := s.Commit(b.Context(), store.Commit{Generation: g.ID, Documents: docs}); err != nil {
+	l, err := s.Acquire(b.Context(), g.ID, "h")
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := s.Commit(b.Context(), store.Commit{Generation: g.ID, Owner: "h", Epoch: l.Epoch, Documents: docs}); err != nil {
 		b.Fatal(err)
 	}
 	for b.Loop() {

@@ -15,6 +15,10 @@ import (
 //
 // Invariant 2: documents, emitted events, parked rows and checkpoint change together, under the epoch.
 func (s *Store) Commit(ctx context.Context, cm store.Commit) error {
+	if err := cm.Validate(); err != nil {
+		return fmt.Errorf("commit generation %d: %w", cm.Generation, err)
+	}
+	cm.Root = cmp.Or(cm.Root, cm.Generation)
 	err := s.write(ctx, func(c *conn) error {
 		if err := moveCheckpoint(c, cm); err != nil {
 			return err
@@ -22,13 +26,16 @@ func (s *Store) Commit(ctx context.Context, cm store.Commit) error {
 		if err := recordSpan(c, cm); err != nil {
 			return fmt.Errorf("record the module: %w", err)
 		}
-		if err := writeDocuments(ctx, c, cm.Generation, cm.Documents); err != nil {
+		if err := writeDocuments(ctx, c, cm.Root, cm.Documents); err != nil {
 			return fmt.Errorf("write documents: %w", err)
 		}
 		if err := appendEmitted(c, cm.Emitted); err != nil {
 			return fmt.Errorf("append emitted events: %w", err)
 		}
-		if err := moveQueues(c, cm); err != nil {
+		if err := moveQueues(c, cm.Generation, cm.Queue, cm.Dequeue); err != nil {
+			return fmt.Errorf("write queues: %w", err)
+		}
+		if err := writeSequences(c, cm.Generation, cm.Sequences); err != nil {
 			return fmt.Errorf("write sequences: %w", err)
 		}
 		return operate(c, cm)
@@ -39,21 +46,21 @@ func (s *Store) Commit(ctx context.Context, cm store.Commit) error {
 	return nil
 }
 
-// moveCheckpoint is the guard: the row changes only for the current epoch, from the expected position.
+// moveCheckpoint is the guard: the row changes only for the current owner and epoch, from the expected position.
 func moveCheckpoint(c *conn, cm store.Commit) error {
 	res, err := c.exec(`UPDATE generations SET position = ?, digest = coalesce(nullif(?, ''), digest), updated_at = `+now+`
-WHERE id = ? AND epoch = ? AND position = ? AND owner IS NOT NULL`, int64(cm.Position), cm.Digest, cm.Generation, cm.Epoch, int64(cm.Expected))
+WHERE id = ? AND epoch = ? AND position = ? AND owner = ? AND root = ?`, int64(cm.Position), cm.Digest, cm.Generation, cm.Epoch, int64(cm.Expected), cm.Owner, cm.Root)
 	if err != nil {
 		return err
 	}
 	if n, err := res.RowsAffected(); err != nil || n == 1 {
 		return err
 	}
-	var epoch int64
+	var epoch, root int64
 	var position event.Position
-	var owned bool
-	found, err := c.one(func(r row) { epoch, position, owned = r.int(0), event.Position(r.int(1)), r.int(2) != 0 },
-		"SELECT epoch, position, owner IS NOT NULL FROM generations WHERE id = ?", cm.Generation)
+	var owner string
+	found, err := c.one(func(r row) { epoch, position, owner, root = r.int(0), event.Position(r.int(1)), r.text(2), r.int(3) },
+		"SELECT epoch, position, owner, root FROM generations WHERE id = ?", cm.Generation)
 	switch {
 	case err != nil:
 		return err
@@ -61,9 +68,12 @@ WHERE id = ? AND epoch = ? AND position = ? AND owner IS NOT NULL`, int64(cm.Pos
 		return store.ErrNotFound
 	case epoch != cm.Epoch:
 		return fmt.Errorf("%w: its epoch is %d, not %d", store.ErrLeaseLost, epoch, cm.Epoch)
-	}
-	if !owned {
+	case owner == "":
 		return fmt.Errorf("%w: it was released", store.ErrLeaseLost)
+	case owner != cm.Owner:
+		return fmt.Errorf("%w: host %s has it", store.ErrLeaseLost, owner)
+	case root != cm.Root:
+		return &store.InvalidError{Field: "root", Reason: fmt.Sprintf("is %d, and the generation belongs to %d", cm.Root, root)}
 	}
 	return fmt.Errorf("%w: it is at %d, not %d", store.ErrCheckpointMoved, position, cm.Expected)
 }
@@ -136,26 +146,30 @@ func appendEmitted(c *conn, emitted []event.Emitted) error {
 	return nil
 }
 
-func moveQueues(c *conn, cm store.Commit) error {
-	for _, q := range cm.Queue {
-		if _, err := c.exec("INSERT INTO sequence_events (generation, key, position) VALUES (?, ?, ?) ON CONFLICT DO NOTHING", cm.Generation, q.Key, int64(q.Position)); err != nil {
+func moveQueues(c *conn, generation int64, queue, dequeue []store.QueuedEvent) error {
+	for _, q := range queue {
+		if _, err := c.exec("INSERT INTO sequence_events (generation, key, position) VALUES (?, ?, ?) ON CONFLICT DO NOTHING", generation, q.Key, int64(q.Position)); err != nil {
 			return err
 		}
 	}
-	for _, q := range cm.Dequeue {
-		if _, err := c.exec("DELETE FROM sequence_events WHERE generation = ? AND key = ? AND position = ?", cm.Generation, q.Key, int64(q.Position)); err != nil {
+	for _, q := range dequeue {
+		if _, err := c.exec("DELETE FROM sequence_events WHERE generation = ? AND key = ? AND position = ?", generation, q.Key, int64(q.Position)); err != nil {
 			return err
 		}
 	}
-	for _, q := range cm.Sequences {
+	return nil
+}
+
+func writeSequences(c *conn, generation int64, sequences []store.Sequence) error {
+	for _, q := range sequences {
 		if q.State == "" {
-			if _, err := c.exec("DELETE FROM sequences WHERE generation = ? AND key = ?", cm.Generation, q.Key); err != nil {
+			if _, err := c.exec("DELETE FROM sequences WHERE generation = ? AND key = ?", generation, q.Key); err != nil {
 				return err
 			}
 			continue
 		}
 		_, err := c.exec(`INSERT OR REPLACE INTO sequences (generation, key, state, position, attempts, next_attempt, kind, error, stack, digest, since)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, cm.Generation, q.Key, string(q.State), int64(q.Position), int64(q.Attempts), micros(q.NextAttempt),
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, generation, q.Key, string(q.State), int64(q.Position), int64(q.Attempts), micros(q.NextAttempt),
 			string(q.Kind), q.Error, q.Stack, q.Digest, micros(q.Since))
 		if err != nil {
 			return err

@@ -21,7 +21,7 @@ type conn struct {
 	ran   *atomic.Uint64 // statements, of the store's connections together
 }
 
-// row is one result row. Its values are of the types INTEGER, TEXT, BLOB or NULL.
+// row is one result row. Its values are of the types INTEGER, REAL, TEXT, BLOB or NULL.
 type row []driver.Value
 
 // prepared returns a statement that is about to be run.
@@ -111,6 +111,11 @@ func (c *conn) close() error {
 func (r row) int(i int) int64 {
 	n, _ := r[i].(int64)
 	return n
+}
+
+func (r row) float(i int) float64 {
+	f, _ := r[i].(float64)
+	return f
 }
 
 func (r row) text(i int) string {

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"fmt"
+	"math"
 
 	"eshost/host/event"
 	"eshost/host/store"
@@ -12,10 +13,13 @@ import (
 func (s *Store) BuildGeneration(ctx context.Context, plugin string, start event.Position, module string) (store.Generation, error) {
 	var g store.Generation
 	err := s.write(ctx, func(c *conn) error {
-		var number, building, known int64
-		found, err := c.one(func(r row) { number, building, known = r.int(0), r.int(1), r.int(2) },
-			`SELECT max(g.number), sum(g.state = 'building'), ?2 = '' OR EXISTS (SELECT 1 FROM modules WHERE digest = ?2)
-FROM plugins p JOIN generations g ON g.plugin = p.name WHERE p.name = ?1 GROUP BY p.name`, plugin, module)
+		next := newGeneration{plugin: plugin, start: start, state: store.Building, module: module, heldUntil: math.MaxInt64}
+		var building, known int64
+		found, err := c.one(func(r row) {
+			next.number, building, known, next.partitions, next.orderBy = r.int(0), r.int(1), r.int(2), r.int(3), r.text(4)
+		},
+			`SELECT max(g.number) + 1, sum(g.state = 'building'), ?2 = '' OR EXISTS (SELECT 1 FROM modules WHERE digest = ?2), live.partitions, live.order_by
+FROM plugins p JOIN generations live ON live.id = p.live_generation JOIN generations g ON g.plugin = p.name WHERE p.name = ?1 GROUP BY p.name`, plugin, module)
 		switch {
 		case err != nil:
 			return err
@@ -24,11 +28,10 @@ FROM plugins p JOIN generations g ON g.plugin = p.name WHERE p.name = ?1 GROUP B
 		case building > 0:
 			return store.ErrBuilding
 		}
-		_, err = c.one(func(r row) { g = r.generation() }, `INSERT INTO generations AS g
-  (plugin, number, position, state, module, held_until, condition_since, created_at, updated_at)
-VALUES (?, ?, ?, 'building', ?, 9223372036854775807, `+now+`, `+now+`, `+now+`) RETURNING id, plugin, number, position, epoch`,
-			plugin, number+1, int64(start), module)
-		return err
+		if g, err = addGeneration(c, next); err != nil {
+			return err
+		}
+		return ring(c)
 	})
 	if err != nil {
 		return g, fmt.Errorf("add a generation to plugin %q: %w", plugin, err)
@@ -36,7 +39,7 @@ VALUES (?, ?, ?, 'building', ?, 9223372036854775807, `+now+`, `+now+`, `+now+`) 
 	return g, nil
 }
 
-const selectGenerations = `SELECT ` + generationColumns + `, g.state, g.module, g.held_until, g.condition, g.reason, g.condition_since, g.digest,
+const selectGenerations = `SELECT ` + generationColumns + `, g.state, g.module, g.held_until, g.condition, g.reason, g.condition_since, g.digest, g.updated_at,
   (SELECT count(*) FROM sequences q WHERE q.generation = g.id AND q.state = 'retrying'),
   (SELECT count(*) FROM sequences q WHERE q.generation = g.id AND q.state = 'parked'),
   (SELECT count(*) FROM sequence_events e WHERE e.generation = g.id),
@@ -45,7 +48,7 @@ FROM generations g LEFT JOIN hosts h ON h.id = g.owner `
 
 // Generations returns a plugin's generations.
 func (s *Store) Generations(ctx context.Context, plugin string) ([]store.GenerationStatus, error) {
-	list, err := s.generations(ctx, selectGenerations+"WHERE g.plugin = ? ORDER BY g.number DESC", plugin)
+	list, err := s.generations(ctx, selectGenerations+"WHERE g.plugin = ? AND g.state <> 'merged' ORDER BY g.number DESC, g.partition", plugin)
 	if err != nil {
 		return nil, fmt.Errorf("list generations of %s: %w", plugin, err)
 	}
@@ -54,7 +57,7 @@ func (s *Store) Generations(ctx context.Context, plugin string) ([]store.Generat
 
 // NotLive returns the generations that are being built or retired.
 func (s *Store) NotLive(ctx context.Context) ([]store.GenerationStatus, error) {
-	list, err := s.generations(ctx, selectGenerations+"WHERE g.state <> ? ORDER BY g.id", string(store.Live))
+	list, err := s.generations(ctx, selectGenerations+"WHERE g.state NOT IN (?, 'merged') ORDER BY g.root, g.partition", string(store.Live))
 	if err != nil {
 		return nil, fmt.Errorf("list generations: %w", err)
 	}
@@ -66,51 +69,61 @@ func (s *Store) generations(ctx context.Context, sql, arg string) ([]store.Gener
 	err := s.read(ctx, func(c *conn) error {
 		return c.query(ctx, func(r row) error { list = append(list, r.generationStatus()); return nil }, sql, arg)
 	})
-	return list, err
+	return store.JoinGenerations(list), err
 }
 
 // generationStatus reads a row of selectGenerations.
 func (r row) generationStatus() store.GenerationStatus {
-	g := store.GenerationStatus{
+	p := store.PartitionStatus{
 		Generation: r.generation(),
-		State:      store.GenerationState(r.text(5)), Module: r.text(6), HeldUntil: event.Position(r.int(7)),
-		Condition: store.Condition{State: store.ConditionState(r.text(8)), Reason: r.text(9), Since: r.time(10)},
-		Digest:    r.text(11), Retrying: int(r.int(12)), Parked: int(r.int(13)), Waiting: int(r.int(14)),
-		CreatedAt: r.time(15), RetiredAt: r.time(16),
+		Condition:  store.Condition{State: store.ConditionState(r.text(12)), Reason: r.text(13), Since: r.time(14)},
+		Digest:     r.text(15), UpdatedAt: r.time(16), Retrying: int(r.int(17)), Parked: int(r.int(18)), Waiting: int(r.int(19)),
+		Owner: r.owner(22),
 	}
-	if r[17] != nil {
-		g.Owner = &store.Host{ID: r.text(17)} // its registration may be gone
-		if r[18] != nil {
-			h := r.host(18)
-			g.Owner = &h
-		}
+	return store.GenerationStatus{
+		State: store.GenerationState(r.text(9)), Module: r.text(10), HeldUntil: event.Position(r.int(11)),
+		CreatedAt: r.time(20), RetiredAt: r.time(21), Partitions: []store.PartitionStatus{p},
 	}
-	return g
+}
+
+// owner reads g.owner and hostColumns from column i on; nil if there is none. Its registration may be gone.
+func (r row) owner(i int) *store.Host {
+	switch {
+	case r[i] == nil:
+		return nil
+	case r[i+1] == nil:
+		return &store.Host{ID: r.text(i)}
+	}
+	h := r.host(i + 1)
+	return &h
 }
 
 // SwitchGeneration makes another generation the live one.
 func (s *Store) SwitchGeneration(ctx context.Context, w store.Switch) error {
+	if len(w.From) == 0 || len(w.To) == 0 {
+		return fmt.Errorf("switch plugin %q: %w: it names no generations", w.Plugin, store.ErrLeaseLost)
+	}
+	from, to := w.From[0].Generation, w.To[0].Generation
 	err := s.write(ctx, func(c *conn) error {
-		var owned int64
-		if _, err := c.one(func(r row) { owned = r.int(0) }, `SELECT count(*) FROM generations
-WHERE plugin = ? AND owner IS NOT NULL AND state <> 'dropping' AND (id = ? AND epoch = ? OR id = ? AND epoch = ?)`, w.Plugin, w.From, w.FromEpoch, w.To, w.ToEpoch); err != nil {
+		units, err := readUnits(ctx, c, "WHERE g.root IN (?, ?) AND g.plugin = ? AND g.state <> 'merged'", from, to, w.Plugin)
+		if err == nil {
+			err = w.Check(units)
+		}
+		if err != nil {
 			return err
 		}
-		if owned != 2 {
-			return store.ErrLeaseLost
-		}
 		res, err := c.exec("UPDATE plugins SET live_generation = ?, module = ?, instead_of = ? WHERE name = ? AND live_generation = ?",
-			w.To, w.StandIn.Digest, w.StandIn.InsteadOf, w.Plugin, w.From)
+			to, w.StandIn.Digest, w.StandIn.InsteadOf, w.Plugin, from)
 		if err != nil {
 			return err
 		}
 		if n, err := res.RowsAffected(); err != nil || n == 0 {
 			return orElse(err, store.ErrCheckpointMoved)
 		}
-		if _, err := c.exec("UPDATE generations SET state = 'retired', retired_at = "+now+", owner = NULL WHERE id = ?", w.From); err != nil {
+		if _, err := c.exec("UPDATE generations SET state = 'retired', retired_at = "+now+", owner = NULL WHERE root = ? AND state <> 'merged'", from); err != nil {
 			return err
 		}
-		if _, err := c.exec("UPDATE generations SET state = 'live', retired_at = NULL, held_until = ? WHERE id = ?", int64(w.HeldUntil), w.To); err != nil {
+		if _, err := c.exec("UPDATE generations SET state = 'live', retired_at = NULL, held_until = ? WHERE root = ? AND state <> 'merged'", int64(w.HeldUntil), to); err != nil {
 			return err
 		}
 		for _, a := range w.Answers {
@@ -118,10 +131,10 @@ WHERE plugin = ? AND owner IS NOT NULL AND state <> 'dropping' AND (id = ? AND e
 				return err
 			}
 		}
-		return nil
+		return ring(c)
 	})
 	if err != nil {
-		return fmt.Errorf("switch plugin %q to generation %d: %w", w.Plugin, w.To, err)
+		return fmt.Errorf("switch plugin %q to generation %d: %w", w.Plugin, to, err)
 	}
 	return nil
 }
@@ -141,7 +154,7 @@ func (s *Store) DropGeneration(ctx context.Context, generation int64, limit int)
 			return orElse(err, store.ErrLive)
 		}
 		// Whoever builds it loses it at once.
-		if _, err := c.exec("UPDATE generations SET owner = NULL, epoch = epoch + 1, state = 'dropping' WHERE id = ?", generation); err != nil {
+		if _, err := c.exec("UPDATE generations SET owner = NULL, epoch = epoch + 1, state = 'dropping' WHERE root = ? AND state <> 'merged'", generation); err != nil {
 			return err
 		}
 		res, err := c.exec(`DELETE FROM documents WHERE generation = ?1 AND (collection, key) IN (
@@ -154,11 +167,11 @@ SELECT collection, key FROM documents WHERE generation = ?1 LIMIT ?2)`, generati
 			return err
 		}
 		for _, table := range []string{"sequence_events", "sequences", "module_spans"} {
-			if _, err := c.exec("DELETE FROM "+table+" WHERE generation = ?", generation); err != nil {
+			if _, err := c.exec("DELETE FROM "+table+" WHERE generation IN (SELECT id FROM generations WHERE root = ?)", generation); err != nil {
 				return err
 			}
 		}
-		_, err = c.exec("DELETE FROM generations WHERE id = ?", generation)
+		_, err = c.exec("DELETE FROM generations WHERE root = ?", generation)
 		return err
 	})
 	if err != nil {

@@ -68,7 +68,7 @@ func TestDiskFull(t *testing.T) {
 	if r := s.Append(t.Context(), request("1", nil)); r[0].Err != nil {
 		t.Fatal(r[0].Err)
 	}
-	g, err := s.EnsurePlugin(t.Context(), "p", 0)
+	g, err := s.EnsurePlugin(t.Context(), "p", 0, 1, "stream")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +91,7 @@ func TestDiskFull(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	commit := store.Commit{Generation: g.ID, Epoch: lease.Epoch, Position: 1, Documents: []event.DocumentWrite{{Collection: "c", Key: "k", Data: []byte(`"` + string(bytes.Repeat([]byte("x"), 1<<20)) + `"`)}}}
+	commit := store.Commit{Generation: g.ID, Owner: "host", Epoch: lease.Epoch, Position: 1, Documents: []event.DocumentWrite{{Collection: "c", Key: "k", Data: []byte(`"` + string(bytes.Repeat([]byte("x"), 1<<20)) + `"`)}}}
 	setMaxPages(t, s, "1") // the first failure closed the connection
 	full("commit", s.Commit(t.Context(), commit))
 

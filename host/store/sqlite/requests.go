@@ -10,7 +10,7 @@ import (
 )
 
 // requestColumns are row.request's.
-const requestColumns = `id, plugin, action, key, position, generation, digest, coalesce(length(data), 0) AS data_size,
+const requestColumns = `id, plugin, action, key, position, generation, partition, digest, coalesce(length(data), 0) AS data_size,
   who, why, state, answer, requested_at, answered_at`
 
 // pendingOfEach is how many requests of one plugin are looked at: it has them answered in their order.
@@ -18,8 +18,8 @@ const pendingOfEach = 100
 
 func (r row) request() store.Request {
 	return store.Request{ID: r.int(0), Plugin: r.text(1), Action: store.Action(r.text(2)), Key: r.text(3), Position: event.Position(r.int(4)),
-		Generation: int(r.int(5)), Digest: r.text(6), DataSize: int(r.int(7)), Who: r.text(8), Why: r.text(9),
-		State: store.RequestState(r.text(10)), Answer: r.text(11), RequestedAt: r.time(12), AnsweredAt: r.time(13)}
+		Generation: int(r.int(5)), Partition: int(r.int(6)), Digest: r.text(7), DataSize: int(r.int(8)), Who: r.text(9), Why: r.text(10),
+		State: store.RequestState(r.text(11)), Answer: r.text(12), RequestedAt: r.time(13), AnsweredAt: r.time(14)}
 }
 
 // Ask keeps a request until the plugin's owner answers it.
@@ -38,10 +38,13 @@ func (s *Store) Ask(ctx context.Context, r store.Request) (id int64, err error) 
 			if r.Data != nil {
 				data = r.Data
 			}
-			res, err := c.exec(`INSERT INTO requests (plugin, action, key, position, generation, digest, data, who, why, requested_at)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, `+now+`)`, r.Plugin, string(r.Action), r.Key, int64(r.Position), int64(r.Generation), r.Digest, data, r.Who, r.Why)
+			res, err := c.exec(`INSERT INTO requests (plugin, action, key, position, generation, partition, digest, data, who, why, requested_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, `+now+`)`, r.Plugin, string(r.Action), r.Key, int64(r.Position), int64(r.Generation), int64(r.Partition), r.Digest, data, r.Who, r.Why)
 			if err == nil {
 				id, err = res.LastInsertId()
+			}
+			if err == nil {
+				err = ring(c)
 			}
 			return err
 		})
@@ -55,7 +58,7 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, `+now+`)`, r.Plugin, string(r.Action), r.Key,
 // Request returns one request with its data.
 func (s *Store) Request(ctx context.Context, id int64) (q store.Request, err error) {
 	err = s.read(ctx, func(c *conn) error {
-		found, err := c.one(func(r row) { q = r.request(); q.Data = r.bytes(14) }, "SELECT "+requestColumns+", data FROM requests WHERE id = ?", id)
+		found, err := c.one(func(r row) { q = r.request(); q.Data = r.bytes(15) }, "SELECT "+requestColumns+", data FROM requests WHERE id = ?", id)
 		if err == nil && !found {
 			err = store.ErrNotFound
 		}
@@ -69,7 +72,7 @@ func (s *Store) Request(ctx context.Context, id int64) (q store.Request, err err
 
 // PendingRequests returns what nobody has answered yet.
 func (s *Store) PendingRequests(ctx context.Context) ([]store.Request, error) {
-	return s.requests(ctx, `SELECT id, plugin, action, key, position, generation, digest, data_size, who, why, state, answer, requested_at, answered_at
+	return s.requests(ctx, `SELECT id, plugin, action, key, position, generation, partition, digest, data_size, who, why, state, answer, requested_at, answered_at
 FROM (SELECT `+requestColumns+`, row_number() OVER (PARTITION BY plugin ORDER BY id) AS n FROM requests WHERE state = 'pending')
 WHERE n <= ? ORDER BY id`, int64(pendingOfEach))
 }

@@ -80,7 +80,7 @@ func TestAdHocSQL(t *testing.T) {
 	if res[0].Err != nil {
 		t.Fatal(res[0].Err)
 	}
-	g, err := s.EnsurePlugin(t.Context(), "balances", 0)
+	g, err := s.EnsurePlugin(t.Context(), "balances", 0, 1, "stream")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +88,7 @@ func TestAdHocSQL(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = s.Commit(t.Context(), store.Commit{Generation: g.ID, Epoch: lease.Epoch, Position: 2, Digest: "d",
+	err = s.Commit(t.Context(), store.Commit{Generation: g.ID, Owner: "host", Epoch: lease.Epoch, Position: 2, Digest: "d",
 		Documents: []event.DocumentWrite{{Collection: "balance", Key: "a", Data: []byte(`{"sum":42}`), Position: 2}}})
 	if err != nil {
 		t.Fatal(err)

@@ -8,9 +8,16 @@ import (
 	"eshost/host/store"
 )
 
-const selectSequences = `SELECT q.key, q.state, q.position, q.attempts, q.next_attempt, q.kind, q.error, q.stack, q.digest, q.since,
-  (SELECT count(*) FROM sequence_events e WHERE e.generation = q.generation AND e.key = q.key)
-FROM sequences q WHERE q.generation = ?1`
+// sequenceColumns are row.sequence's.
+const sequenceColumns = `q.key, q.state, q.position, q.attempts, q.next_attempt, q.kind, q.error, q.stack, q.digest, q.since,
+  (SELECT count(*) FROM sequence_events e WHERE e.generation = q.generation AND e.key = q.key)`
+
+const (
+	selectSequences = "SELECT " + sequenceColumns + " FROM sequences q WHERE q.generation = ?1"
+	// family is the partitions of the generation that the partition ?1 is one of.
+	family       = "(SELECT id FROM generations WHERE root = (SELECT root FROM generations WHERE id = ?1))"
+	selectFamily = "SELECT " + sequenceColumns + " FROM sequences q WHERE q.generation IN " + family
+)
 
 const byPosition = " ORDER BY q.position, q.key"
 
@@ -35,7 +42,7 @@ func (s *Store) Sequences(ctx context.Context, generation int64) ([]store.Sequen
 // FindSequence returns one sequence.
 func (s *Store) FindSequence(ctx context.Context, generation int64, key string) (q store.Sequence, err error) {
 	err = s.read(ctx, func(c *conn) error {
-		found, err := c.one(func(r row) { q = r.sequence() }, selectSequences+" AND q.key = ?2", generation, key)
+		found, err := c.one(func(r row) { q = r.sequence() }, selectFamily+" AND q.key = ?2", generation, key)
 		if err == nil && !found {
 			err = store.ErrNotFound
 		}
@@ -51,7 +58,7 @@ func (s *Store) FindSequence(ctx context.Context, generation int64, key string) 
 func (s *Store) SequenceWith(ctx context.Context, generation int64, p event.Position) (q store.Sequence, err error) {
 	err = s.read(ctx, func(c *conn) error {
 		found, err := c.one(func(r row) { q = r.sequence() },
-			selectSequences+" AND q.key IN (SELECT key FROM sequence_events WHERE generation = ?1 AND position = ?2)", generation, int64(p))
+			selectFamily+" AND (q.generation, q.key) IN (SELECT generation, key FROM sequence_events WHERE generation IN "+family+" AND position = ?2)", generation, int64(p))
 		if err == nil && !found {
 			err = store.ErrNotFound
 		}
@@ -72,7 +79,7 @@ func (s *Store) ListSequences(ctx context.Context, generation int64, o store.Seq
 			q.Stack = ""
 			sequences = append(sequences, q)
 			return nil
-		}, selectSequences+" AND q.position > ?2 AND (?3 = '' OR q.state = ?3)"+byPosition+" LIMIT ?4", generation, int64(o.After), string(o.State), int64(o.Limit))
+		}, selectFamily+" AND q.position > ?2 AND (?3 = '' OR q.state = ?3)"+byPosition+" LIMIT ?4", generation, int64(o.After), string(o.State), int64(o.Limit))
 	})
 	if err != nil {
 		return nil, fmt.Errorf("list sequences of generation %d: %w", generation, err)
@@ -86,7 +93,7 @@ func (s *Store) Queued(ctx context.Context, generation int64, key string, limit 
 	err := s.read(ctx, func(c *conn) error {
 		return c.query(ctx, func(r row) error { events = append(events, r.event()); return nil },
 			`SELECT `+eventColumns+` FROM sequence_events q JOIN events USING (position)
-WHERE q.generation = ? AND q.key = ? ORDER BY q.position LIMIT ?`, generation, key, int64(limit))
+WHERE q.generation IN `+family+` AND q.key = ?2 ORDER BY q.position LIMIT ?3`, generation, key, int64(limit))
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read sequence %q of generation %d: %w", key, generation, err)
@@ -98,30 +105,30 @@ const selectPlugins = `SELECT ` + generationColumns + `, g.condition, g.reason, 
   (SELECT count(*) FROM sequences q WHERE q.generation = g.id AND q.state = 'retrying'),
   (SELECT count(*) FROM sequences q WHERE q.generation = g.id AND q.state = 'parked'),
   (SELECT count(*) FROM sequence_events e WHERE e.generation = g.id),
-  p.paused_by, p.paused_why, p.paused_at, h.id, ` + hostColumns + `
-FROM plugins p JOIN generations g ON g.id = p.live_generation LEFT JOIN hosts h ON h.id = g.owner
-ORDER BY p.name`
+  p.paused_by, p.paused_why, p.paused_at, g.owner, ` + hostColumns + `
+FROM plugins p JOIN generations g ON g.root = p.live_generation AND g.state <> 'merged' LEFT JOIN hosts h ON h.id = g.owner
+ORDER BY p.name, g.partition`
 
 // Plugins returns the state of every plugin in the store, all as of one moment.
 func (s *Store) Plugins(ctx context.Context) ([]store.PluginStatus, error) {
 	var plugins []store.PluginStatus
 	err := s.snapshot(ctx, func(c *conn) error {
 		err := c.query(ctx, func(r row) error {
-			p := store.PluginStatus{Generation: r.generation(),
-				Condition: store.Condition{State: store.ConditionState(r.text(5)), Reason: r.text(6), Since: r.time(7)},
-				Digest:    r.text(8), UpdatedAt: r.time(9), Retrying: int(r.int(10)), Parked: int(r.int(11)), Waiting: int(r.int(12)), Pause: r.pause(13)}
-			if r[16] != nil {
-				h := r.host(17)
-				p.Owner = &h
-			}
-			plugins = append(plugins, p)
+			p := store.PartitionStatus{Generation: r.generation(),
+				Condition: store.Condition{State: store.ConditionState(r.text(9)), Reason: r.text(10), Since: r.time(11)},
+				Digest:    r.text(12), UpdatedAt: r.time(13), Retrying: int(r.int(14)), Parked: int(r.int(15)), Waiting: int(r.int(16)), Owner: r.owner(20)}
+			plugins = append(plugins, store.PluginStatus{Pause: r.pause(17), Partitions: []store.PartitionStatus{p}})
 			return nil
 		}, selectPlugins)
 		if err != nil {
 			return err
 		}
 		for i := range plugins {
-			_, err := c.one(func(r row) { q := r.sequence(); plugins[i].FirstFailure = &q }, selectSequences+byPosition+" LIMIT 1", plugins[i].ID)
+			p := &plugins[i].Partitions[0]
+			if p.Retrying+p.Parked == 0 {
+				continue
+			}
+			_, err := c.one(func(r row) { q := r.sequence(); plugins[i].FirstFailure = &q }, selectSequences+byPosition+" LIMIT 1", p.ID)
 			if err != nil {
 				return err
 			}
@@ -131,7 +138,7 @@ func (s *Store) Plugins(ctx context.Context) ([]store.PluginStatus, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list plugins: %w", err)
 	}
-	return plugins, nil
+	return store.JoinPlugins(plugins), nil
 }
 
 // Spans returns which module made which positions of a generation.

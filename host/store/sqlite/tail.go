@@ -20,6 +20,7 @@ type tail struct {
 	mark    event.Position
 	markID  string // of the event at mark, "" if there is none
 	started bool
+	bell    int64
 
 	seen    *conn // the connection that saw version
 	version int64 // of the database
@@ -56,9 +57,9 @@ func (t *tail) look(ctx context.Context, c *conn, limit int) (store.TailState, e
 		return store.TailState{}, err
 	}
 	if t.started && t.seen == c && t.version == version {
-		return store.TailState{Watermark: t.mark, Head: t.mark, Complete: true}, ctx.Err()
+		return store.TailState{Watermark: t.mark, Head: t.mark, Complete: true, Bell: t.bell}, ctx.Err()
 	}
-	head, err := highest(c)
+	head, bell, err := highestAndBell(c)
 	if err != nil {
 		return store.TailState{}, err
 	}
@@ -73,8 +74,14 @@ func (t *tail) look(ctx context.Context, c *conn, limit int) (store.TailState, e
 	if err != nil {
 		return store.TailState{}, err
 	}
-	t.mark, t.markID, t.started, t.seen, t.version = head, markID, true, c, version
-	return store.TailState{Watermark: head, Head: head, Events: events, Complete: complete}, nil
+	t.mark, t.markID, t.bell, t.started, t.seen, t.version = head, markID, bell, true, c, version
+	return store.TailState{Watermark: head, Head: head, Events: events, Complete: complete, Bell: bell}, nil
+}
+
+func highestAndBell(c *conn) (p event.Position, bell int64, err error) {
+	_, err = c.one(func(r row) { p, bell = event.Position(r.int(0)), r.int(1) },
+		"SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0), rung FROM bell")
+	return p, bell, err
 }
 
 // span reads the events of (mark, head], if they are not too many. It also looks whether the event at

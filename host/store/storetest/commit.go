@@ -53,7 +53,7 @@ func (o *owned) commit(t *testing.T, to event.Position, change func(*store.Commi
 }
 
 func (o *owned) try(ctx context.Context, to event.Position, change func(*store.Commit)) error {
-	c := store.Commit{Generation: o.ID, Epoch: o.Epoch, Expected: o.Position, Position: to, Digest: "d1"}
+	c := store.Commit{Generation: o.ID, Owner: "owner of " + o.Plugin, Epoch: o.Epoch, Expected: o.Position, Position: to, Digest: "d1"}
 	if change != nil {
 		change(&c)
 	}
@@ -210,7 +210,7 @@ func commitMoved(t *testing.T, db *database) {
 
 func commitNoGeneration(t *testing.T, db *database) {
 	s := db.open(t)
-	err := s.Commit(t.Context(), store.Commit{Generation: 4711, Position: 1, Documents: []event.DocumentWrite{set("c", "1", `1`, 1)}})
+	err := s.Commit(t.Context(), store.Commit{Generation: 4711, Owner: "h", Position: 1, Documents: []event.DocumentWrite{set("c", "1", `1`, 1)}})
 	if err == nil {
 		t.Error("committed to a generation that is not there")
 	}
@@ -274,7 +274,7 @@ func commitTwoOwners(t *testing.T, db *database) {
 				return
 			}
 			for at := lease.Position; at < positions; {
-				c := store.Commit{Generation: g.ID, Epoch: lease.Epoch, Expected: at, Position: at + 1,
+				c := store.Commit{Generation: g.ID, Owner: "h", Epoch: lease.Epoch, Expected: at, Position: at + 1,
 					Documents: []event.DocumentWrite{set("applied", fmt.Sprintf("%03d", at+1), fmt.Sprint(w), at+1)}}
 				switch err = s.Commit(t.Context(), c); {
 				case err == nil:

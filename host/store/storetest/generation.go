@@ -25,13 +25,24 @@ func take(t *testing.T, s store.Store, generation int64) store.Lease {
 	return acquire(t, s, generation, "h")
 }
 
+// held is the lease of a generation with one partition.
+func held(g store.Generation, l store.Lease) []store.Held {
+	return []store.Held{{Generation: g.ID, Epoch: l.Epoch}}
+}
+
+// moveTo commits nothing but a checkpoint.
+func moveTo(t *testing.T, s store.Store, generation int64, l store.Lease, p event.Position) {
+	t.Helper()
+	check(t, s.Commit(t.Context(), store.Commit{Generation: generation, Owner: "h", Epoch: l.Epoch, Expected: l.Position, Position: p}))
+}
+
 // build adds a generation with some documents.
 func build(t *testing.T, s store.Store, plugin string, docs int, module string) (store.Generation, store.Lease) {
 	t.Helper()
 	g, err := s.BuildGeneration(t.Context(), plugin, 0, module)
 	check(t, err)
 	l := take(t, s, g.ID)
-	c := store.Commit{Generation: g.ID, Epoch: l.Epoch, Position: 1, Digest: "new"}
+	c := store.Commit{Generation: g.ID, Owner: "h", Epoch: l.Epoch, Position: 1, Digest: "new"}
 	for i := range docs {
 		c.Documents = append(c.Documents, event.DocumentWrite{Collection: "c", Key: fmt.Sprint(i), Data: []byte("2"), Position: 1})
 	}
@@ -82,11 +93,12 @@ func generationSwitch(t *testing.T, db *database) {
 	mustAppend(t, s, one("a", store.AnyVersion, evs("1")...))
 	first := ensure(t, s, "p", 0)
 	old := take(t, s, first.ID)
+	moveTo(t, s, first.ID, old, 1)
 	check(t, s.PutModule(t.Context(), "dd", []byte("wasm")))
 	second, fresh := build(t, s, "p", 2, "dd")
 	id, err := s.Ask(t.Context(), store.Request{Plugin: "p", Action: store.AskRebuild, Who: "me"})
 	check(t, err)
-	w := store.Switch{Plugin: "p", From: first.ID, FromEpoch: old.Epoch, To: second.ID, ToEpoch: fresh.Epoch, HeldUntil: 1,
+	w := store.Switch{Plugin: "p", Owner: "h", From: held(first, old), To: held(second, fresh), HeldUntil: 1,
 		StandIn: store.StandIn{Digest: "dd", InsteadOf: "ee"}, Answers: []store.Answer{{Request: id, State: store.Done, Text: "so it is"}}}
 	check(t, s.SwitchGeneration(t.Context(), w))
 	if g, err := s.FindPlugin(t.Context(), "p"); err != nil || g.ID != second.ID || g.Position != 1 {
@@ -105,7 +117,7 @@ func generationSwitch(t *testing.T, db *database) {
 	}
 	// And back.
 	back := take(t, s, first.ID)
-	check(t, s.SwitchGeneration(t.Context(), store.Switch{Plugin: "p", From: second.ID, FromEpoch: fresh.Epoch, To: first.ID, ToEpoch: back.Epoch, HeldUntil: 9}))
+	check(t, s.SwitchGeneration(t.Context(), store.Switch{Plugin: "p", Owner: "h", Rollback: true, From: held(second, fresh), To: held(first, back), HeldUntil: 9}))
 	if all, err = s.Generations(t.Context(), "p"); err != nil || all[1].State != store.Live || !all[1].RetiredAt.IsZero() || all[1].HeldUntil != 9 || all[0].State != store.Retired {
 		t.Errorf("got %+v (%v)", all, err)
 	}
@@ -118,8 +130,9 @@ func generationSwitchRefused(t *testing.T, db *database) {
 	s := db.open(t)
 	first := ensure(t, s, "p", 0)
 	old := take(t, s, first.ID)
+	moveTo(t, s, first.ID, old, 1)
 	second, fresh := build(t, s, "p", 1, "")
-	good := store.Switch{Plugin: "p", From: first.ID, FromEpoch: old.Epoch, To: second.ID, ToEpoch: fresh.Epoch}
+	good := store.Switch{Plugin: "p", Owner: "h", From: held(first, old), To: held(second, fresh)}
 	id, err := s.Ask(t.Context(), store.Request{Plugin: "p", Action: store.AskRebuild, Who: "me"})
 	check(t, err)
 	check(t, s.AnswerRequest(t.Context(), 0, 0, store.Answer{Request: id, State: store.Refused, Text: "no"}))
@@ -127,11 +140,11 @@ func generationSwitchRefused(t *testing.T, db *database) {
 		change func(*store.Switch)
 		want   error
 	}{
-		"the old lease is lost": {func(w *store.Switch) { w.FromEpoch-- }, store.ErrLeaseLost},
-		"the new lease is lost": {func(w *store.Switch) { w.ToEpoch-- }, store.ErrLeaseLost},
+		"the old lease is lost": {func(w *store.Switch) { w.From = held(first, store.Lease{Epoch: old.Epoch - 1}) }, store.ErrLeaseLost},
+		"the new lease is lost": {func(w *store.Switch) { w.To = held(second, store.Lease{Epoch: fresh.Epoch - 1}) }, store.ErrLeaseLost},
 		"of another plugin":     {func(w *store.Switch) { w.Plugin = "q" }, store.ErrLeaseLost},
-		"to itself":             {func(w *store.Switch) { w.To, w.ToEpoch = w.From, w.FromEpoch }, store.ErrLeaseLost},
-		"from one not live":     {func(w *store.Switch) { w.From, w.FromEpoch, w.To, w.ToEpoch = w.To, w.ToEpoch, w.From, w.FromEpoch }, store.ErrCheckpointMoved},
+		"to itself":             {func(w *store.Switch) { w.To = w.From }, store.ErrLeaseLost},
+		"from one not live":     {func(w *store.Switch) { w.From, w.To = w.To, w.From }, store.ErrCheckpointMoved},
 		"asked and answered":    {func(w *store.Switch) { w.Answers = []store.Answer{{Request: id, State: store.Done}} }, store.ErrAnswered},
 	} {
 		w := good
@@ -154,13 +167,13 @@ func generationDrop(t *testing.T, db *database) {
 	if _, err := s.DropGeneration(t.Context(), first.ID, 10); !errors.Is(err, store.ErrLive) {
 		t.Errorf("dropping the live one: %v", err)
 	}
-	back := store.Switch{Plugin: "p", From: first.ID, FromEpoch: take(t, s, first.ID).Epoch, To: second.ID}
+	back := store.Switch{Plugin: "p", Owner: "h", From: held(first, take(t, s, first.ID))}
 	rounds := 0
 	for gone := false; !gone; rounds++ {
 		var err error
 		gone, err = s.DropGeneration(t.Context(), second.ID, 10)
 		check(t, err)
-		err = s.Commit(t.Context(), store.Commit{Generation: second.ID, Epoch: fresh.Epoch, Expected: 1, Position: 2})
+		err = s.Commit(t.Context(), store.Commit{Generation: second.ID, Owner: "h", Epoch: fresh.Epoch, Expected: 1, Position: 2})
 		if err == nil || !gone && !errors.Is(err, store.ErrLeaseLost) {
 			t.Fatalf("a commit to what is dropped: %v", err)
 		}
@@ -169,7 +182,7 @@ func generationDrop(t *testing.T, db *database) {
 		}
 		if !gone {
 			half := take(t, s, second.ID)
-			back.ToEpoch = half.Epoch
+			back.To = held(second, half)
 			if err := s.SwitchGeneration(t.Context(), back); !errors.Is(err, store.ErrLeaseLost) {
 				t.Fatalf("a switch to half of a generation: %v", err)
 			}

@@ -38,7 +38,7 @@ func register(t *testing.T, s store.Store, id string, ttl time.Duration) store.H
 
 func ensure(t *testing.T, s store.Store, plugin string, start event.Position) store.Generation {
 	t.Helper()
-	g, err := s.EnsurePlugin(t.Context(), plugin, start)
+	g, err := s.EnsurePlugin(t.Context(), plugin, start, 1, "stream")
 	check(t, err)
 	return g
 }
@@ -101,7 +101,7 @@ func ensureRace(t *testing.T, db *database) {
 	for i := range made {
 		wg.Go(func() {
 			var err error
-			if made[i], err = handles[i%2].EnsurePlugin(t.Context(), "p", event.Position(i)); err != nil {
+			if made[i], err = handles[i%2].EnsurePlugin(t.Context(), "p", event.Position(i), 1+i%3, "stream"); err != nil {
 				t.Errorf("ensure: %v", err)
 			}
 		})
@@ -172,7 +172,7 @@ func leaseAgain(t *testing.T, db *database) {
 	if second.Epoch <= first.Epoch {
 		t.Errorf("the epoch went from %d to %d", first.Epoch, second.Epoch)
 	}
-	err := s.Commit(t.Context(), store.Commit{Generation: g.ID, Epoch: first.Epoch, Position: 1})
+	err := s.Commit(t.Context(), store.Commit{Generation: g.ID, Owner: "h1", Epoch: first.Epoch, Position: 1})
 	wantError(t, err, store.ErrLeaseLost)
 }
 
@@ -185,13 +185,13 @@ func leaseExpires(t *testing.T, db *database) {
 	waitExpired(t, s, "h1")
 
 	// An owner nobody replaced may go on.
-	check(t, s.Commit(t.Context(), store.Commit{Generation: g.ID, Epoch: first.Epoch, Position: 1}))
+	check(t, s.Commit(t.Context(), store.Commit{Generation: g.ID, Owner: "h1", Epoch: first.Epoch, Position: 1}))
 
 	second := acquire(t, s, g.ID, "h2")
 	if second.Epoch <= first.Epoch || second.Position != 1 {
 		t.Errorf("lease %+v followed %+v", second, first)
 	}
-	err := s.Commit(t.Context(), store.Commit{Generation: g.ID, Epoch: first.Epoch, Expected: 1, Position: 2})
+	err := s.Commit(t.Context(), store.Commit{Generation: g.ID, Owner: "h1", Epoch: first.Epoch, Expected: 1, Position: 2})
 	wantError(t, err, store.ErrLeaseLost)
 	register(t, s, "h1", long) // coming back does not bring the lease back
 	wantHeld(t, s, g.ID, "h1", "h2")

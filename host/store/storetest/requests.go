@@ -272,7 +272,7 @@ func requestRace(t *testing.T, db *database) {
 				errs[i] = other.AnswerRequest(t.Context(), o.ID, o.Epoch, a)
 				return
 			}
-			errs[i] = other.Commit(t.Context(), store.Commit{Generation: o.ID, Epoch: o.Epoch, Expected: o.Position, Position: o.Position, Answers: []store.Answer{a}})
+			errs[i] = other.Commit(t.Context(), store.Commit{Generation: o.ID, Owner: "owner of p", Epoch: o.Epoch, Expected: o.Position, Position: o.Position, Answers: []store.Answer{a}})
 		})
 	}
 	wg.Wait()

@@ -107,7 +107,7 @@ func writeSeed(ctx context.Context, s store.Store, p seeded) error {
 	if err := s.RegisterHost(ctx, owner, time.Hour); err != nil {
 		return err
 	}
-	g, err := s.EnsurePlugin(ctx, p.Plugin, 0)
+	g, err := s.EnsurePlugin(ctx, p.Plugin, 0, 1, "stream")
 	if err != nil {
 		return err
 	}
@@ -115,7 +115,7 @@ func writeSeed(ctx context.Context, s store.Store, p seeded) error {
 	if err != nil {
 		return err
 	}
-	if err := s.Commit(ctx, store.Commit{Generation: g.ID, Epoch: l.Epoch, Expected: l.Position, Position: p.Position, Digest: p.Digest,
+	if err := s.Commit(ctx, store.Commit{Generation: g.ID, Owner: owner.ID, Epoch: l.Epoch, Expected: l.Position, Position: p.Position, Digest: p.Digest,
 		Documents: p.Documents, Sequences: p.Sequences, Queue: p.Queue}); err != nil {
 		return err
 	}
