@@ -21,6 +21,7 @@ const FileName = "hosts.toml"
 type Config struct {
 	Host      Host
 	Store     Store
+	Redis     Redis
 	Telemetry Telemetry
 	// Plugins is in the order of the file.
 	Plugins []Plugin
@@ -207,6 +208,7 @@ func defaults(dir string) Config {
 			URL:     sqliteScheme + filepath.Join(dir, "eshost.db"),
 			PollMax: 100 * time.Millisecond,
 		},
+		Redis: Redis{Prefix: "eshost", Timeout: time.Second},
 	}
 }
 

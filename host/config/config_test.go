@@ -76,6 +76,9 @@ func TestDefaults(t *testing.T) {
 	if want := (Store{URL: "sqlite:/etc/eshost/eshost.db", PollMax: 100 * time.Millisecond}); cfg.Store != want {
 		t.Errorf("store: %+v", cfg.Store)
 	}
+	if want := (Redis{Prefix: "eshost", Timeout: time.Second}); cfg.Redis != want {
+		t.Errorf("redis: %+v", cfg.Redis)
+	}
 	want := Plugin{
 		Name: "balances", Module: "/etc/eshost/balances.wasm", OrderBy: OrderByStream, Allow: []string{"state", "log"},
 		Lanes: min(runtime.GOMAXPROCS(0), 64), Batch: DefaultBatch,
@@ -115,6 +118,11 @@ token = "0123456789abcdefghij"
 [store]
 url = "postgres://app:${DB_PASSWORD}@db/app"
 poll_max = "20ms"
+[redis]
+url = "rediss://app:${DB_PASSWORD}@cache:6380/3"
+prefix = "shop:eshost"
+timeout = "250ms"
+changes = true
 [plugins.zebra]
 on_change = "rebuild"
 keep_old = "1h"
@@ -153,6 +161,7 @@ module = "ant.wasm"
 				{Name: "app", SHA256: sha256.Sum256([]byte("0123456789abcdefghij")), Scopes: []string{ScopeRead}},
 			}},
 		Store: Store{URL: "postgres://app:hunter2@db/app", PollMax: 20 * time.Millisecond},
+		Redis: Redis{URL: "rediss://app:hunter2@cache:6380/3", Prefix: "shop:eshost", Timeout: 250 * time.Millisecond, Changes: true},
 		Plugins: []Plugin{{
 			Name: "zebra", Module: "/srv/zebra.wasm", SHA256: strings.Repeat("ab", 32), OnChange: OnChangeRebuild, KeepOld: time.Hour, Events: []string{"Deposited", "EURWithdrawn"}, Start: Start{At: StartAtEnd},
 			OrderBy: "metadata.tenant", Allow: []string{"emit", "log", "state"}, Lanes: 3, Batch: 10, Partitions: 4, Weight: 0.5,

@@ -100,7 +100,7 @@ func decode(file string, data []byte, getenv func(string) string) (*Config, []Mi
 	readHost(root, folder, &cfg.Host)
 	readStore(root, folder, &cfg.Store)
 	readTelemetry(root, &cfg.Telemetry)
-	refuseRedis(root)
+	readRedis(root, &cfg.Redis)
 	cfg.Plugins = readPlugins(root, folder)
 	root.close()
 	sortMistakes(doc.mistakes)
@@ -140,14 +140,6 @@ func readStore(root *table, folder string, s *Store) {
 	s.URL = read(t, "url", s.URL, storeURL(folder))
 	s.PollMax = read(t, "poll_max", s.PollMax, duration(time.Millisecond, time.Minute, "100ms"))
 	t.close()
-}
-
-// refuseRedis refuses what later versions will take, rather than ignoring it.
-func refuseRedis(root *table) {
-	root.known = append(root.known, "redis")
-	if _, ok := root.values["redis"]; ok {
-		root.mistake("redis", "this version has no Redis wake-ups; remove the section, nothing is lost without it")
-	}
 }
 
 func readPlugins(root *table, folder string) []Plugin {
