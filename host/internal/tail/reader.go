@@ -28,7 +28,10 @@ type Reader struct {
 	filter event.Filter
 	signal chan struct{}
 	window event.Position
-	quiet  time.Time // when a batch without events was last returned
+	paced  bool      // its quiet steps count for Options.QuietRate
+	quiet  time.Time // the last quiet step
+	due    time.Time // the turn that it has for the next one; zero if none
+	hurry  bool      // guarded by t.mu: it need not wait for its turn
 	empty  empty
 }
 
@@ -36,14 +39,16 @@ type Reader struct {
 type empty struct{ after, upTo event.Position }
 
 // NewReader returns a reader that sees what the filter wants. Close it.
-func (t *Tail) NewReader(f event.Filter) *Reader { return t.newReader(f, t.catchUp) }
+func (t *Tail) NewReader(f event.Filter) *Reader {
+	return t.add(&Reader{turns: t.catchUp, filter: f, paced: true})
+}
 
 // NewViewer is NewReader for who only looks on: however many viewers catch up, they take no turn from the
 // plugins' readers.
-func (t *Tail) NewViewer(f event.Filter) *Reader { return t.newReader(f, t.viewers) }
+func (t *Tail) NewViewer(f event.Filter) *Reader { return t.add(&Reader{turns: t.viewers, filter: f}) }
 
-func (t *Tail) newReader(f event.Filter, turns chan struct{}) *Reader {
-	r := &Reader{t: t, turns: turns, filter: f, signal: make(chan struct{}, 1), window: firstWindow}
+func (t *Tail) add(r *Reader) *Reader {
+	r.t, r.signal, r.window = t, make(chan struct{}, 1), firstWindow
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.readers[r] = struct{}{}
@@ -64,15 +69,28 @@ func (r *Reader) notice(types []string) {
 	if types != nil && !slices.ContainsFunc(types, r.filter.MatchType) {
 		return // Next looks by itself once in a while
 	}
+	r.wake()
+}
+
+func (r *Reader) wake() {
 	select {
 	case r.signal <- struct{}{}:
 	default:
 	}
 }
 
+// Hurry makes a quiet step due now: somebody waits until it is known that there is nothing for this reader. Any
+// goroutine may call it.
+func (r *Reader) Hurry() {
+	r.t.mu.Lock()
+	defer r.t.mu.Unlock()
+	r.hurry = true
+	r.wake()
+}
+
 // Next returns the next batch after a position, and waits until there is one: events the filter
-// wants, at most limit of them and about maxBytes, or, at most once in Options.Quiet, none but a
-// higher UpTo. Events are shared: nobody may change them.
+// wants, at most limit of them and about maxBytes, or, at most once in Options.Quiet and where
+// somebody hurries, none but a higher UpTo. Events are shared: nobody may change them.
 func (r *Reader) Next(ctx context.Context, after event.Position, limit, maxBytes int) (event.Batch, error) {
 	for {
 		b, found, err := r.look(ctx, after, limit, maxBytes)
@@ -97,6 +115,8 @@ func (r *Reader) look(ctx context.Context, after event.Position, limit, maxBytes
 	if started && start <= from && from < watermark {
 		spans = r.t.ring.after(from)
 	}
+	hurry := r.hurry
+	r.hurry = false
 	r.t.mu.Unlock()
 	if !started || after >= watermark {
 		return event.Batch{UpTo: after}, false, nil
@@ -110,18 +130,49 @@ func (r *Reader) look(ctx context.Context, after event.Position, limit, maxBytes
 		return b, true, nil
 	}
 	r.empty = empty{after: after, upTo: b.UpTo}
-	if time.Since(r.quiet) < r.t.o.Quiet {
-		return b, false, nil
-	}
-	r.quiet = time.Now()
-	return b, true, nil
+	return b, r.mayStep(hurry), nil
 }
 
-// wait blocks until the tail has something for this reader, or a quiet step is due.
+// mayStep reports whether a quiet step is due. If not, r.nextStep says when to ask again.
+func (r *Reader) mayStep(hurry bool) bool {
+	now := time.Now()
+	if !hurry && now.Before(r.nextStep()) {
+		return false
+	}
+	if !hurry && r.paced && r.due.IsZero() {
+		if r.due = r.t.turn(now); now.Before(r.due) {
+			return false
+		}
+	}
+	r.quiet, r.due = now, time.Time{}
+	return true
+}
+
+func (r *Reader) nextStep() time.Time {
+	if !r.due.IsZero() {
+		return r.due
+	}
+	return r.quiet.Add(r.t.o.Quiet)
+}
+
+// turn returns a time for a quiet step that no other reader has, the first from now on.
+func (t *Tail) turn(now time.Time) time.Time {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.quiet.Before(now) {
+		t.quiet = now
+	}
+	turn := t.quiet
+	t.quiet = turn.Add(time.Second / time.Duration(t.o.QuietRate))
+	return turn
+}
+
+// wait blocks until the tail has something for this reader, or a quiet step is due. It looks at least once in
+// Options.Quiet, before the ring forgets what it has not looked at.
 func (r *Reader) wait(ctx context.Context, moved bool) error {
 	d := r.t.o.Quiet
 	if moved {
-		d = max(time.Until(r.quiet.Add(r.t.o.Quiet)), time.Millisecond)
+		d = max(min(d, time.Until(r.nextStep())), time.Millisecond)
 	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -242,6 +242,71 @@ func TestQuietSteps(t *testing.T) {
 	})
 }
 
+// TestQuietStepsTakeTurns holds many readers that want nothing to a number of steps that does not grow with them, and
+// to taking them in turn.
+func TestQuietStepsTakeTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const readers, rate = 500, 50
+		l := &fakeLog{}
+		tail := running(t, l, Options{Quiet: time.Second, QuietRate: rate, RingEvents: 5000})
+		ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+		defer stop()
+		steps := make([]int, readers)
+		lasts := make([]event.Position, readers)
+		all := make([]*Reader, readers)
+		var wg sync.WaitGroup
+		for i := range readers {
+			r := tail.NewReader(event.Filter{Types: []string{"wanted"}})
+			all[i] = r
+			wg.Go(func() {
+				defer r.Close()
+				for {
+					b, err := r.Next(ctx, lasts[i], 10, 0)
+					if err != nil {
+						return
+					}
+					lasts[i] = b.UpTo
+					steps[i]++
+				}
+			})
+		}
+		synctest.Wait() // the ring begins with the first event
+		for range 40_000 {
+			l.append("unwanted")
+			tail.Wake()
+			time.Sleep(time.Millisecond)
+		}
+		time.Sleep(readers / rate * time.Second)
+		synctest.Wait()
+		total := 0
+		for i, n := range steps {
+			if total += n; n < 3 || n > 6 {
+				t.Errorf("reader %d took %d steps in 50s", i, n)
+			}
+			if lasts[i] != 40_000 {
+				t.Errorf("reader %d has come to %d when nothing was appended any more", i, lasts[i])
+			}
+		}
+		if total > 51*rate {
+			t.Errorf("%d steps in 50s, more than %d a second", total, rate)
+		}
+		if n := len(l.reads); n > 0 {
+			t.Errorf("%d reads of the store; all of it was in the ring when it was looked at", n)
+		}
+		// Who is waited for need not wait for its turn.
+		l.append("unwanted")
+		tail.Wake()
+		time.Sleep(10 * time.Millisecond)
+		all[readers-1].Hurry()
+		synctest.Wait()
+		if last := lasts[readers-1]; last != 40_001 {
+			t.Errorf("the reader that was hurried is at %d", last)
+		}
+		stop()
+		wg.Wait()
+	})
+}
+
 func TestReaderErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &fakeLog{readErr: errAway}

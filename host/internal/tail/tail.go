@@ -38,6 +38,9 @@ type Options struct {
 	// Quiet is how often a reader whose filter wants none of the new events hears of the new
 	// watermark. Defaults to 1s.
 	Quiet time.Duration
+	// QuietRate is how many such steps all readers together take in a second: each costs a commit. Above that each
+	// reader waits longer than Quiet for its next one. Defaults to 100.
+	QuietRate int
 	// CatchUpReads is how many readers may read from the store at once. Defaults to 4.
 	CatchUpReads int
 	// Logger defaults to a silent one.
@@ -61,6 +64,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.RingBytes <= 0 {
 		o.RingBytes = 32 << 20
+	}
+	if o.QuietRate <= 0 {
+		o.QuietRate = 100
 	}
 	if o.CatchUpReads <= 0 {
 		o.CatchUpReads = 4
@@ -87,6 +93,7 @@ type Tail struct {
 	started bool
 	readers map[*Reader]struct{}
 	polled  chan struct{} // closed and replaced by every poll that succeeds
+	quiet   time.Time     // before it no other reader may take a quiet step
 }
 
 // Status is what the last poll saw.
