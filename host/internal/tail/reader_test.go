@@ -246,7 +246,7 @@ func TestQuietSteps(t *testing.T) {
 // to taking them in turn.
 func TestQuietStepsTakeTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const readers, rate = 500, 50
+		const readers, rate = 200, 20
 		l := &fakeLog{}
 		tail := running(t, l, Options{Quiet: time.Second, QuietRate: rate, RingEvents: 5000})
 		ctx, stop := context.WithTimeout(t.Context(), time.Minute)
