@@ -25,15 +25,18 @@ type world struct {
 	store *sqlite.Store
 	redis *server
 	gen   store.Generation
-	n     int // events appended
+	n     int      // events appended
+	types []string // that the plugin wants, all if there are none
+	file  string   // of the log
 }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	s, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "log.db"), sqlite.Options{})
+	file := filepath.Join(t.TempDir(), "log.db")
+	s, err := sqlite.Open(t.Context(), file, sqlite.Options{})
 	check(t, err)
-	t.Cleanup(func() { check(t, s.Close()) })
-	w := &world{t: t, store: s, redis: startRedis(t)}
+	w := &world{t: t, store: s, redis: startRedis(t), file: file}
+	t.Cleanup(func() { _ = w.store.Close() })
 	w.register("h1")
 	w.register("h2")
 	w.gen, err = s.EnsurePlugin(t.Context(), "p", 0, 1, "stream")
@@ -48,8 +51,13 @@ func (w *world) register(host string) {
 // append adds an event to a stream. Its data is what handler does with it.
 func (w *world) append(stream, data string) {
 	w.t.Helper()
+	w.appendType(stream, data, "T")
+}
+
+func (w *world) appendType(stream, data, eventType string) {
+	w.t.Helper()
 	w.n++
-	e := store.NewEvent{ID: fmt.Sprintf("e%d", w.n), Type: "T", Data: []byte(data), ContentType: "text/plain"}
+	e := store.NewEvent{ID: fmt.Sprintf("e%d", w.n), Type: eventType, Data: []byte(data), ContentType: "text/plain"}
 	res := w.store.Append(context.Background(), []store.AppendRequest{{Streams: []store.StreamAppend{{Stream: stream, Expected: store.AnyVersion, Events: []store.NewEvent{e}}}}})
 	check(w.t, res[0].Err)
 }
@@ -81,7 +89,7 @@ type feed struct{ w *world }
 func (f feed) Next(ctx context.Context, after event.Position, limit, maxBytes int) (event.Batch, error) {
 	for {
 		if head := f.w.head(); head > after {
-			return f.w.store.Read(ctx, store.ReadOptions{After: after, UpTo: head, Limit: limit, MaxBytes: maxBytes})
+			return f.w.store.Read(ctx, store.ReadOptions{After: after, UpTo: head, Filter: event.Filter{Types: f.w.types}, Limit: limit, MaxBytes: maxBytes})
 		}
 		select {
 		case <-ctx.Done():
@@ -192,7 +200,7 @@ func (w *world) documents(at event.Position) map[string]string {
 
 // want is what the log makes of the read model, handled one by one. Events of keys that have failed wait.
 func (w *world) want() map[string]string {
-	b, err := w.store.Read(context.Background(), store.ReadOptions{UpTo: w.head(), Limit: 1 << 20})
+	b, err := w.store.Read(context.Background(), store.ReadOptions{UpTo: w.head(), Filter: event.Filter{Types: w.types}, Limit: 1 << 20})
 	check(w.t, err)
 	all, failed := map[string]string{}, map[string]bool{}
 	for _, e := range b.Events {
