@@ -12,3 +12,11 @@ type Note struct {
 	// Digest is of the module that made it; empty leaves the record as it is.
 	Digest string
 }
+
+// Origin is where a generation began.
+type Origin struct {
+	// Start is the position after which it did.
+	Start event.Position
+	// Elsewhere says that its documents are not in the database: a checkpoint was noted.
+	Elsewhere bool
+}

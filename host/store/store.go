@@ -147,6 +147,9 @@ type State interface {
 	Commit(ctx context.Context, c Commit) error
 	// NotePosition records the checkpoint of a read model that is kept elsewhere. It fails with ErrLeaseLost.
 	NotePosition(ctx context.Context, n Note) error
+	// Origin returns where a generation, named by its root, began, and whether its documents are kept elsewhere. It fails
+	// with ErrNotFound.
+	Origin(ctx context.Context, generation int64) (Origin, error)
 	// SetCondition records why a plugin stands still, or that it runs. It fails with ErrLeaseLost.
 	SetCondition(ctx context.Context, generation, epoch int64, c Condition) error
 

@@ -26,8 +26,8 @@ type newGeneration struct {
 // addGeneration makes a generation and returns its root. The plugin's row is locked.
 func (s *Store) addGeneration(ctx context.Context, tx pgx.Tx, g newGeneration) (store.Generation, error) {
 	_, err := tx.Exec(ctx, s.sql.rare(`
-INSERT INTO {generations} (plugin, number, partition, partitions, order_by, position, state, module, held_until)
-SELECT $1::text, $2::int, n, $3::int, $4::text, $5::bigint, $6::text, $7::text, $8::bigint FROM generate_series(0, $3::int - 1) AS n ORDER BY n`),
+INSERT INTO {generations} (plugin, number, partition, partitions, order_by, position, started_after, state, module, held_until)
+SELECT $1::text, $2::int, n, $3::int, $4::text, $5::bigint, $5::bigint, $6::text, $7::text, $8::bigint FROM generate_series(0, $3::int - 1) AS n ORDER BY n`),
 		g.plugin, g.number, g.partitions, g.orderBy, int64(g.start), string(g.state), g.module, g.heldUntil)
 	if err != nil {
 		return store.Generation{}, err

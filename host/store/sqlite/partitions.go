@@ -25,8 +25,8 @@ type newGeneration struct {
 // addGeneration makes a generation and returns its root.
 func addGeneration(c *conn, g newGeneration) (root store.Generation, err error) {
 	for n := range g.partitions {
-		_, err := c.exec(`INSERT INTO generations (plugin, number, partition, partitions, order_by, position, state, module, held_until,
-  condition_since, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, `+now+`, `+now+`, `+now+`)`,
+		_, err := c.exec(`INSERT INTO generations (plugin, number, partition, partitions, order_by, position, started_after, state, module, held_until,
+  condition_since, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?9, `+now+`, `+now+`, `+now+`)`,
 			g.plugin, g.number, n, g.partitions, g.orderBy, int64(g.start), string(g.state), g.module, g.heldUntil)
 		if err != nil {
 			return root, err

@@ -24,6 +24,16 @@ func notePosition(t *testing.T, db *database) {
 			t.Errorf("after %+v it is at %d (%v)", n, now.Position, err)
 		}
 	}
+	if o, err := s.Origin(t.Context(), g.ID); err != nil || o != (store.Origin{Start: 3, Elsewhere: true}) {
+		t.Errorf("its origin is %+v (%v)", o, err)
+	}
+	next, err := s.BuildGeneration(t.Context(), "p", 2, "")
+	check(t, err)
+	if o, err := s.Origin(t.Context(), next.ID); err != nil || o != (store.Origin{Start: 2}) {
+		t.Errorf("the origin of the one that is built is %+v (%v)", o, err)
+	}
+	_, err = s.Origin(t.Context(), next.ID+100)
+	wantError(t, err, store.ErrNotFound)
 	plugins, err := s.Plugins(t.Context())
 	check(t, err)
 	if len(plugins) != 1 || plugins[0].Digest != "bb" {
