@@ -6,7 +6,7 @@ GO_MODULE := plugins/examples/balances/go/balances.wasm
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help build demo test setup examples go-test sdk-test lint bench crash torture fuzz clean
+.PHONY: help build demo test setup examples go-test sdk-test lint bench crash torture mutants fuzz clean
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,7 +54,10 @@ crash: setup $(GO_MODULE) ## the long crash test: at least 50 kills on each stor
 SEEDS ?= 20
 TIME  ?= 30s
 torture: setup ## the long harness: three hosts and what can happen to them, many seeds, and a table
-	ESHOST_SEED=$(or $(SEED),1) ESHOST_TORTURE_SEEDS=$(SEEDS) ESHOST_TORTURE_TIME=$(TIME) $(GO) test -count=1 -v -timeout 0 -run 'TestTorture$$' ./test/torture
+	ESHOST_SEED=$(or $(SEED),1) ESHOST_TORTURE_SEEDS=$(SEEDS) ESHOST_TORTURE_TIME=$(TIME) ESHOST_TORTURE_CLOCK=1 $(GO) test -count=1 -v -timeout 0 -run 'TestTorture$$|TestClock' ./test/torture
+
+mutants: setup ## make mistakes in the code one at a time, and have the harness find each
+	ESHOST_TORTURE_MUTANTS=1 $(GO) test -count=1 -v -timeout 0 -run 'TestMutants' ./test/torture
 
 fuzz: ## run each fuzz target for a minute
 	scripts/fuzz 60s

@@ -22,16 +22,24 @@ type faultKind struct {
 	target      string // what it happens to
 	ofHost      bool   // the target is one host's
 	once        bool   // in a run
-	fills       bool   // it needs a disk that can be filled
+	needs       need   // what not every run has
 	weight      int
 	least, most time.Duration
 	do          func(ctx context.Context, w *world, f fault) error
 }
 
+// need is what a fault needs that not every run has.
+type need string
+
+const (
+	fillable need = "a disk that can be filled"
+	settable need = "hosts whose clocks can be set"
+)
+
 // kindsOf are the kinds that can be drawn.
-func kindsOf(store string, fillable bool) []faultKind {
-	return slices.DeleteFunc(slices.Clone(allKinds()), func(k faultKind) bool {
-		return k.store != "" && k.store != store || k.fills && !fillable
+func kindsOf(store string, has ...need) []faultKind {
+	return slices.DeleteFunc(allKinds(), func(k faultKind) bool {
+		return k.store != "" && k.store != store || k.needs != "" && !slices.Contains(has, k.needs)
 	})
 }
 
@@ -49,8 +57,9 @@ func allKinds() []faultKind {
 		{name: "database crash", store: "postgres", target: "database", weight: 5, least: 0, most: 500 * ms, do: crashDatabase},
 		{name: "failover", store: "postgres", target: "database", weight: 4, once: true, least: 0, most: 300 * ms, do: failover},
 		{name: "sessions ended", store: "postgres", target: "database", weight: 4, do: endSessions},
-		{name: "disk full", store: "sqlite", target: "database", fills: true, weight: 8, least: 300 * ms, most: 2500 * ms, do: fillDisk},
+		{name: "disk full", store: "sqlite", target: "database", needs: fillable, weight: 8, least: 300 * ms, most: 2500 * ms, do: fillDisk},
 		{name: "database locked", store: "sqlite", target: "database", weight: 5, least: 200 * ms, most: 2000 * ms, do: lockDatabase},
+		{name: "clock jump", store: "postgres", target: "clock", ofHost: true, needs: settable, weight: 8, do: jumpClock},
 		{name: "reload", target: "modules", weight: 6, do: reload},
 		{name: "rebuild", target: "rebuild", weight: 6, do: rebuild},
 		{name: "pause and resume", target: "pause", weight: 4, least: 100 * ms, most: 1500 * ms, do: pauseAndResume},
@@ -97,7 +106,7 @@ func freeze(ctx context.Context, w *world, f fault) error {
 
 func restart(ctx context.Context, w *world, f fault) error {
 	n := w.nodes[f.node]
-	n.stop(patience)
+	n.stop(w.o.patience)
 	pause(ctx, f.lasts)
 	return n.start()
 }

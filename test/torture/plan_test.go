@@ -70,7 +70,7 @@ func TestPlan(t *testing.T) {
 		drawn := map[string]bool{}
 		for seed := range uint64(40) {
 			plan := func() []fault {
-				return draw(rand.New(rand.NewPCG(seed, 1)), kindsOf(store, true), 30*time.Second)
+				return draw(rand.New(rand.NewPCG(seed, 1)), kindsOf(store, fillable, settable), 30*time.Second)
 			}
 			one, two := plan(), plan()
 			if !slices.Equal(one, two) {
@@ -80,7 +80,7 @@ func TestPlan(t *testing.T) {
 				drawn[f.kind] = true
 			}
 		}
-		for _, k := range kindsOf(store, true) {
+		for _, k := range kindsOf(store, fillable, settable) {
 			if !drawn[k.name] {
 				t.Errorf("%s: no seed of 40 draws %q", store, k.name)
 			}

@@ -143,7 +143,8 @@ func (n *node) stop(patience time.Duration) {
 	}
 	select {
 	case <-p.done:
-		if code := p.cmd.ProcessState.ExitCode(); code != 0 {
+		code := p.cmd.ProcessState.ExitCode()
+		if interrupted := code == 130 && !readyLine.MatchString(read(p.out)); code != 0 && !interrupted {
 			n.ended(n.name, fmt.Sprintf("a stopped host ended with code %d", code))
 		}
 	case <-time.After(patience):

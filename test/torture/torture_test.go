@@ -31,7 +31,7 @@ func torture(t *testing.T, o options) outcome {
 		t.Fatalf("seed %d on %s: build the world: %v", o.seed, o.store, err)
 	}
 	defer w.close()
-	plan := draw(w.rand(1), kindsOf(o.store, w.disk != nil && w.disk.mounted), o.lasts)
+	plan := draw(w.rand(1), kindsOf(o.store, w.has()...), o.lasts)
 	out.drawn = map[string]int{}
 	for _, f := range plan {
 		out.drawn[f.kind]++
@@ -45,7 +45,7 @@ func torture(t *testing.T, o options) outcome {
 	stop()
 	w.note("the writers have stopped")
 	if err := w.settle(t.Context()); err != nil {
-		w.find(stuck, "%s after the last fault: %v", patience, err)
+		w.find(stuck, "%s after the last fault: %v", w.o.patience, err)
 	}
 	w.note("settled")
 	r, err := w.read(t.Context())
@@ -60,7 +60,7 @@ func torture(t *testing.T, o options) outcome {
 		out.events, out.handOvers = len(r.log), handOvers(r)
 	}
 	for _, n := range w.nodes {
-		n.stop(patience)
+		n.stop(w.o.patience)
 	}
 	out.found, out.dir, out.took = w.found, w.dir, time.Since(began)
 	return out
@@ -82,18 +82,22 @@ func handOvers(r *record) int {
 }
 
 // TestTorture makes as many runs as ESHOST_TORTURE_SEEDS says on each store, from ESHOST_SEED on; each draws
-// faults for as long as ESHOST_TORTURE_TIME says.
+// faults for as long as ESHOST_TORTURE_TIME says. With ESHOST_TORTURE_CLOCK the hosts' clocks jump too.
 func TestTorture(t *testing.T) {
 	t.Parallel()
 	first := setting(t, "ESHOST_SEED", uint64(time.Now().UnixNano()%1_000_000))
 	seeds := setting(t, "ESHOST_TORTURE_SEEDS", 1)
 	lasts := duration(t, "ESHOST_TORTURE_TIME", 15*time.Second)
+	binary, clocks := eshost(t), os.Getenv("ESHOST_TORTURE_CLOCK") != ""
+	if clocks {
+		binary = clocked(t)
+	}
 	for _, store := range []string{"postgres", "sqlite"} {
 		t.Run(store, func(t *testing.T) {
 			t.Parallel()
 			var runs []outcome
 			for seed := first; seed < first+seeds; seed++ {
-				out := torture(t, options{seed: seed, store: store, binary: eshost(t), reference: eshost(t), lasts: lasts, keep: os.Getenv("ESHOST_TORTURE_KEEP")})
+				out := torture(t, options{seed: seed, store: store, binary: binary, reference: eshost(t), clocks: clocks, lasts: lasts, keep: os.Getenv("ESHOST_TORTURE_KEEP")})
 				runs = append(runs, out)
 				if !out.found.flawless() {
 					t.Errorf("seed %d found:\n%srun it again with: ESHOST_SEED=%d ESHOST_TORTURE_TIME=%s go test ./test/torture -run 'TestTorture/%s' -v\nits files are in %s",

@@ -1,6 +1,7 @@
 package torture
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,8 +29,6 @@ const (
 	hosts = 3
 	// ttl is the hosts' lease_ttl.
 	ttl = 2 * time.Second
-	// patience is how long what must come may take, on a busy machine.
-	patience = 90 * time.Second
 )
 
 // world is one run: hosts, a database, what is between them, and what was found wrong so far.
@@ -66,6 +65,8 @@ type options struct {
 	// reference is a binary that is trusted to replay the log.
 	reference string
 	lasts     time.Duration // the faults
+	clocks    bool          // those of the binary can be set
+	patience  time.Duration // how long what must come may take. Defaults to 90s
 	keep      string        // a folder for the run's files; empty: a temporary one, kept if something is found
 }
 
@@ -88,6 +89,7 @@ func (w *world) rand(stream uint64) *rand.Rand { return rand.New(rand.NewPCG(w.o
 
 // newWorld builds everything and starts the hosts. close takes it down.
 func newWorld(t *testing.T, o options) (w *world, err error) {
+	o.patience = cmp.Or(o.patience, 90*time.Second)
 	w = &world{t: t, o: o, began: time.Now(), sent: &sent{fates: map[string]fate{}}, modules: map[string][]byte{}, found: verdict{}}
 	if w.dir, err = os.MkdirTemp(o.keep, fmt.Sprintf("eshost-torture-%s-%d-", o.store, o.seed)); err != nil {
 		return nil, err
@@ -280,6 +282,18 @@ func (w *world) write() (stop func()) {
 	return func() { cancel(); all.Wait() }
 }
 
+// has is what the run can do that not every one can.
+func (w *world) has() []need {
+	var has []need
+	if w.disk != nil && w.disk.mounted {
+		has = append(has, fillable)
+	}
+	if w.o.clocks {
+		has = append(has, settable)
+	}
+	return has
+}
+
 // close takes everything down. What the run has written is kept if anything was found.
 func (w *world) close() {
 	for _, n := range w.nodes {
@@ -369,7 +383,7 @@ func (w *world) pluginNames() []string {
 
 // settle waits until the hosts have done all there is to do. It reports a plugin that does not get there.
 func (w *world) settle(ctx context.Context) error {
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(w.o.patience)
 	for {
 		err := w.settled(ctx)
 		if err == nil {
