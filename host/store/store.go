@@ -224,6 +224,11 @@ type State interface {
 	RecordReload(ctx context.Context, r Reload) error
 	// Reloads returns the newest of a plugin's reloads, the newest first, at most limit of them.
 	Reloads(ctx context.Context, plugin string, limit int) ([]Reload, error)
+	// Diverged lists the checkpoints of live generations that the log does not bear out.
+	Diverged(ctx context.Context) ([]Diverged, error)
+	// Recover has a plugin begin again on the log as it is now, in one transaction. It fails with ErrNotFound without the
+	// plugin, and with an *InvalidError, as where After is above the last event.
+	Recover(ctx context.Context, r Recovery) (Recovered, error)
 	// Spans returns which module made which positions of one partition, in order.
 	Spans(ctx context.Context, generation int64) ([]ModuleSpan, error)
 }

@@ -123,6 +123,13 @@ func (s *Server) environment() []string {
 	return []string{"PATH=" + s.bin + ":" + os.Getenv("PATH"), "LC_ALL=C", "TZ=UTC", "HOME=" + s.dir}
 }
 
+// Command is one of the programs that come with the server, such as pg_dump.
+func (s *Server) Command(program string, args ...string) *exec.Cmd {
+	cmd := exec.Command(filepath.Join(s.bin, program), args...)
+	cmd.Env = s.environment()
+	return cmd
+}
+
 // URL is the server's maintenance database, as its superuser.
 func (s *Server) URL() string { return s.url("postgres") }
 

@@ -44,7 +44,7 @@ SELECT current_setting('server_version'), current_setting('server_version_num'):
 var stateColumns = map[string]string{
 	"hosts":           "id name process started_at expires_at weight declares declared_at",
 	"plugins":         "name live_generation module instead_of paused_by paused_why paused_at",
-	"generations":     "id plugin number position epoch owner condition reason condition_since digest updated_at state module held_until created_at retired_at partition partitions root order_by started_after elsewhere",
+	"generations":     "id plugin number position epoch owner condition reason condition_since digest updated_at state module held_until created_at retired_at partition partitions root order_by started_after elsewhere mark",
 	"documents":       "generation position collection key data",
 	"sequences":       "generation key state position attempts next_attempt kind error stack digest since",
 	"sequence_events": "generation key position",

@@ -155,6 +155,7 @@ func (s *Store) addPlugin(ctx context.Context, tx pgx.Tx, first newGeneration) (
 // Acquire implements store.State. It waits for a commit that is under way.
 func (s *Store) Acquire(ctx context.Context, generation int64, hostID string) (store.Lease, error) {
 	var found bool
+	var astray []store.Diverged
 	var lease *store.Lease
 	var owner *store.Host
 	batch := &pgx.Batch{}
@@ -162,6 +163,10 @@ func (s *Store) Acquire(ctx context.Context, generation int64, hostID string) (s
 	batch.Queue(s.sql.lockGeneration, generation).Exec(func(tag tag) error {
 		found = tag.RowsAffected() == 1
 		return nil
+	})
+	batch.Queue(s.sql.diverged+`g.id = $1`, generation).Query(func(rows pgx.Rows) (err error) {
+		astray, err = pgx.CollectRows(rows, scanDiverged)
+		return err
 	})
 	batch.Queue(s.sql.acquire, generation, hostID).Query(func(rows pgx.Rows) error {
 		l, err := pgx.CollectOneRow(rows, pgx.RowToAddrOfStructByPos[store.Lease])
@@ -185,6 +190,8 @@ func (s *Store) Acquire(ctx context.Context, generation int64, hostID string) (s
 		return *lease, nil
 	case !found:
 		return store.Lease{}, fmt.Errorf("generation %d: %w", generation, store.ErrNotFound)
+	case len(astray) > 0:
+		return store.Lease{}, fmt.Errorf("acquire the lease: %w", &astray[0])
 	case owner == nil:
 		return s.Acquire(ctx, generation, hostID) // its owner has gone this moment
 	}

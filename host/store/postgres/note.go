@@ -13,7 +13,8 @@ import (
 // NotePosition implements store.State.
 func (s *Store) NotePosition(ctx context.Context, n store.Note) error {
 	done, err := s.commits.Exec(ctx, s.sql.rare(`
-UPDATE {generations} SET position = $4, elsewhere = true, digest = coalesce(nullif($5, ''), digest), updated_at = clock_timestamp()
+UPDATE {generations} SET position = $4, elsewhere = true, digest = coalesce(nullif($5, ''), digest), updated_at = clock_timestamp(),
+    mark = `+markAt("$4")+`
 WHERE id = $1 AND epoch = $2 AND owner = $3`), n.Generation, n.Epoch, n.Owner, int64(n.Position), n.Digest)
 	if err == nil && done.RowsAffected() == 0 {
 		return fmt.Errorf("note the checkpoint of generation %d: %w", n.Generation, store.ErrLeaseLost)

@@ -20,6 +20,7 @@ type statements struct {
 	registerHost, renewHost, sweepHosts, removeHost, releaseAll       string
 	hosts, findPlugin, addPlugin, lockPlugin, setLive, units          string
 	lockGeneration, acquire, owner, release, setCondition, plugins    string
+	diverged                                                          string
 }
 
 func newStatements(names *strings.Replacer, sequence string, partitioned bool) *statements {
@@ -100,7 +101,8 @@ ORDER BY age DESC LIMIT 10`),
 		// transaction before anything is written.
 		guard: sql(`
 WITH moved AS (
-    UPDATE {generations} SET position = $4, updated_at = clock_timestamp(), digest = CASE WHEN $5::text = '' THEN digest ELSE $5::text END
+    UPDATE {generations} SET position = $4, updated_at = clock_timestamp(), digest = CASE WHEN $5::text = '' THEN digest ELSE $5::text END,
+        mark = ` + markAt("$4") + `
     WHERE id = $1 AND epoch = $2 AND position = $3 AND owner = $6 AND root = $7
     RETURNING 1
 ) SELECT 1 / count(*) FROM moved`),
@@ -196,10 +198,15 @@ WHERE g.state IN ('live', 'building') ORDER BY g.plugin, g.number, g.partition`)
 		// from before the wait could miss a registration that is younger.
 		lockGeneration: sql(`SELECT 1 FROM {generations} WHERE id = $1 AND state <> 'merged' FOR UPDATE`),
 		acquire: sql(`
-UPDATE {generations} g SET owner = $2, epoch = epoch + 1, updated_at = clock_timestamp()
-WHERE id = $1 AND state <> 'merged' AND (owner IS NULL OR owner = $2
+UPDATE {generations} g SET owner = $2, epoch = epoch + 1, updated_at = clock_timestamp(), mark = ` + markAt("g.position") + `
+WHERE id = $1 AND state <> 'merged' AND (mark IS NULL OR mark = ` + markAt("g.position") + `) AND (owner IS NULL OR owner = $2
     OR NOT EXISTS (SELECT 1 FROM {hosts} h WHERE h.id = g.owner AND h.expires_at > clock_timestamp()))
 RETURNING epoch, position, partitions, order_by`),
+		// To this the caller adds which generations.
+		diverged: sql(`
+SELECT g.plugin, g.number, g.partition, g.position, g.mark, n.mark
+FROM {generations} g CROSS JOIN LATERAL (SELECT `+markAt("g.position")+` AS mark OFFSET 0) n
+WHERE g.mark <> n.mark AND `) + " ",
 		owner: sql(`
 SELECT h.id, h.name, h.process, h.started_at, ` + leftOf("h.expires_at") + `
 FROM {generations} g JOIN {hosts} h ON h.id = g.owner WHERE g.id = $1`),

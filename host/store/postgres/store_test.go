@@ -6,6 +6,7 @@ import (
 	"os"
 	"testing"
 
+	"eshost/host/event"
 	"eshost/host/store"
 	"eshost/host/store/postgres"
 	"eshost/host/store/storetest"
@@ -38,7 +39,7 @@ func TestStorePooled(t *testing.T) {
 			t.Fatal(err)
 		}
 		d := database(pooled)
-		d.MakeHole = database(direct).MakeHole
+		d.MakeHole, d.SetBack = database(direct).MakeHole, database(direct).SetBack
 		return d
 	})
 }
@@ -50,6 +51,11 @@ func database(url string) storetest.Database {
 			tx := begin(t, url)
 			tx.exec(`INSERT INTO eshost.events (stream, version, type) VALUES ('a hole', 1, 'T')`)
 			tx.exec(`ROLLBACK`)
+		},
+		SetBack: func(t *testing.T, to event.Position) {
+			s := connect(t, url)
+			s.exec(`DELETE FROM eshost.events WHERE position > $1`, int64(to))
+			s.exec(`SELECT setval(pg_get_serial_sequence('eshost.events', 'position'), $1, false)`, int64(to)+1)
 		},
 	}
 }

@@ -48,7 +48,7 @@ func (s *Store) Commit(ctx context.Context, cm store.Commit) error {
 
 // moveCheckpoint is the guard: the row changes only for the current owner and epoch, from the expected position.
 func moveCheckpoint(c *conn, cm store.Commit) error {
-	res, err := c.exec(`UPDATE generations SET position = ?, digest = coalesce(nullif(?, ''), digest), updated_at = `+now+`
+	res, err := c.exec(`UPDATE generations SET position = ?, digest = coalesce(nullif(?, ''), digest), updated_at = `+now+`, mark = `+markAt("?1")+`
 WHERE id = ? AND epoch = ? AND position = ? AND owner = ? AND root = ?`, int64(cm.Position), cm.Digest, cm.Generation, cm.Epoch, int64(cm.Expected), cm.Owner, cm.Root)
 	if err != nil {
 		return err

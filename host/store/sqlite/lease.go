@@ -184,9 +184,12 @@ func (s *Store) Acquire(ctx context.Context, generation int64, hostID string) (s
 		case owner != nil:
 			return &store.LeaseHeldError{Owner: *owner, ExpiresIn: owner.ExpiresIn}
 		}
+		if err := bornOut(ctx, c, generation); err != nil {
+			return err
+		}
 		_, err = c.one(func(r row) {
 			l = store.Lease{Epoch: r.int(0), Position: event.Position(r.int(1)), Partitions: int(r.int(2)), OrderBy: r.text(3)}
-		}, "UPDATE generations SET owner = ?, epoch = epoch + 1 WHERE id = ? RETURNING epoch, position, partitions, order_by", hostID, generation)
+		}, "UPDATE generations AS g SET owner = ?, epoch = epoch + 1, mark = "+markAt("g.position")+" WHERE id = ? RETURNING epoch, position, partitions, order_by", hostID, generation)
 		return err
 	})
 	if err != nil {

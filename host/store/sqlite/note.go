@@ -11,7 +11,7 @@ import (
 // NotePosition records the checkpoint of a read model that is kept elsewhere.
 func (s *Store) NotePosition(ctx context.Context, n store.Note) error {
 	err := s.write(ctx, func(c *conn) error {
-		res, err := c.exec(`UPDATE generations SET position = ?, elsewhere = 1, digest = coalesce(nullif(?, ''), digest), updated_at = `+now+`
+		res, err := c.exec(`UPDATE generations SET position = ?, elsewhere = 1, digest = coalesce(nullif(?, ''), digest), updated_at = `+now+`, mark = `+markAt("?1")+`
 WHERE id = ? AND epoch = ? AND owner = ?`, int64(n.Position), n.Digest, n.Generation, n.Epoch, n.Owner)
 		if err != nil {
 			return err

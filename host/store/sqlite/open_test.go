@@ -206,8 +206,8 @@ func TestOpenManyAtOnce(t *testing.T) {
 	if err := raw(t, file).QueryRow("SELECT (SELECT count(*) FROM migrations), (SELECT max(version) FROM events)").Scan(&migrations, &events); err != nil {
 		t.Fatal(err)
 	}
-	if migrations != 4 || events != 8 {
-		t.Errorf("%d migrations were applied and %d events stored, want 4 and 8", migrations, events)
+	if migrations != 5 || events != 8 {
+		t.Errorf("%d migrations were applied and %d events stored, want 5 and 8", migrations, events)
 	}
 }
 

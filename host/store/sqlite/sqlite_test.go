@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"testing"
 
+	"eshost/host/event"
 	"eshost/host/store"
 	"eshost/host/store/sqlite"
 	"eshost/host/store/storetest"
@@ -20,7 +21,8 @@ func TestContract(t *testing.T) {
 			}
 			return s
 		}
-		return storetest.Database{Open: open, MakeHole: func(t *testing.T) { makeHole(t, file) }}
+		return storetest.Database{Open: open, MakeHole: func(t *testing.T) { makeHole(t, file) },
+			SetBack: func(t *testing.T, to event.Position) { setBack(t, file, to) }}
 	})
 }
 
@@ -41,5 +43,17 @@ func makeHole(t *testing.T, file string) {
 	}
 	if err != nil {
 		t.Errorf("make a hole: %v", err)
+	}
+}
+
+func setBack(t *testing.T, file string, to event.Position) {
+	t.Helper()
+	db, err := sql.Open("sqlite", file+"?_pragma=busy_timeout(20000)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Exec(`DELETE FROM events WHERE position > ?; UPDATE sqlite_sequence SET seq = ? WHERE name = 'events'`, int64(to), int64(to)); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -18,6 +18,9 @@ type Database struct {
 	Open func(t *testing.T) store.Store
 	// MakeHole makes the log skip at least one position, for instance by rolling back an insert.
 	MakeHole func(t *testing.T)
+	// SetBack takes the events after a position away and has their positions handed out again, as a backup does that is
+	// put in the place of the log.
+	SetBack func(t *testing.T, to event.Position)
 }
 
 // Exercise holds a driver to the comments of host/store. newDatabase is called once for every
@@ -41,6 +44,7 @@ func Exercise(t *testing.T, newDatabase func(t *testing.T) Database) {
 		{"reload", reloadCases},
 		{"generation", generationCases},
 		{"request", requestCases},
+		{"diverged", divergedCases},
 	}
 	for _, area := range areas {
 		t.Run(area.name, func(t *testing.T) {
