@@ -139,6 +139,9 @@ func open(ctx context.Context, conf *config.Config, s store.Store, o Options) (*
 // Run runs the host until ctx ends, then stops it: what is in flight is finished and committed within
 // the shutdown timeout. It fails if the log went back or the listener cannot be opened.
 func (h *Host) Run(ctx context.Context) error {
+	if err := h.checkLog(ctx); err != nil {
+		return err
+	}
 	floor, err := h.floor(ctx)
 	if err != nil {
 		return err
@@ -228,8 +231,7 @@ func (h *Host) explainTail(err error) error {
 	if !errors.Is(err, store.ErrLogWentBack) {
 		return err
 	}
-	return storeError("store "+h.store.Describe(), err,
-		"if a backup was restored, restore the read models with it or rebuild them; if the sequence was set back, set it above the highest position")
+	return storeError("store "+h.store.Describe(), err, WentBackHint)
 }
 
 // Append stores events through the host's queue and wakes its plugins. It may be called while Run runs.

@@ -225,7 +225,7 @@ func TestLogThatWentBack(t *testing.T) {
 		h := p.host()
 		h.ready()
 		settled(t, s, "balances")
-		setBack(t, storeURL)
+		setBackTo(t, storeURL, 2)
 		if code := h.wait(); code != exitFailed {
 			t.Errorf("the running host ended with code %d", code)
 		}
@@ -233,13 +233,4 @@ func TestLogThatWentBack(t *testing.T) {
 		checkRefusal(t, "", h.stderr.String(), says)
 		p.refuses(exitFailed, says...)
 	})
-}
-
-func setBack(t *testing.T, storeURL string) {
-	t.Helper()
-	if strings.HasPrefix(storeURL, "postgres") {
-		execute(t, storeURL, "DELETE FROM eshost.events WHERE position > 2", "SELECT setval(pg_get_serial_sequence('eshost.events', 'position'), 2)")
-		return
-	}
-	executeSQLite(t, storeURL, "DELETE FROM events WHERE position > 2", "UPDATE sqlite_sequence SET seq = 2 WHERE name = 'events'")
 }

@@ -81,6 +81,7 @@ Exit codes: 0 done, 1 failed, 2 wrong use or wrong input, 3 something it needs i
 		a.waitCommand(),
 		a.readCommand(),
 		a.rebuildCommand(),
+		a.recoverCommand(),
 		a.diffCommand(),
 		a.projectCommand(),
 		a.parkedCommand(),

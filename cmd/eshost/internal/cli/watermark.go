@@ -38,8 +38,7 @@ func settle(ctx context.Context, s store.Store, patience time.Duration) (store.T
 func poll(ctx context.Context, tail store.Tail) (store.TailState, error) {
 	state, err := tail.Poll(ctx, 1)
 	if errors.Is(err, store.ErrLogWentBack) {
-		return state, failed("if a backup was restored, restore the read models with it or rebuild them; if the sequence was set back, set it above the highest position",
-			"read the end of the log: %w", err)
+		return state, failed(host.WentBackHint, "read the end of the log: %w", err)
 	}
 	if err != nil {
 		return state, fmt.Errorf("read the end of the log: %w", err)
