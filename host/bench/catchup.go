@@ -196,10 +196,7 @@ func (r *running) committed(plugin string, position event.Position) {
 // reached waits until a plugin has committed a position.
 func (r *running) reached(ctx context.Context, plugin string, position event.Position) error {
 	for {
-		r.mu.Lock()
-		at := r.positions[plugin]
-		r.mu.Unlock()
-		if at >= position {
+		if r.position(plugin) >= position {
 			return nil
 		}
 		select {
@@ -211,6 +208,12 @@ func (r *running) reached(ctx context.Context, plugin string, position event.Pos
 			return ctx.Err()
 		}
 	}
+}
+
+func (r *running) position(plugin string) event.Position {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.positions[plugin]
 }
 
 // watch records a plugin's commits from now on; the function it returns gives them.

@@ -16,10 +16,16 @@ type Memory struct {
 	Language string  `json:"language"`
 	Events   int     `json:"events"`
 	Rate     float64 `json:"events_per_second"`
-	// Before and Peak are the process's resident set in MiB.
+	// Before, Tenth, Peak and After are the process's resident set in MiB: when the log was full and the host not
+	// started, when a tenth was handled, at most, and at the end.
 	Before float64 `json:"before_mib"`
+	Tenth  float64 `json:"tenth_mib"`
 	Peak   float64 `json:"peak_mib"`
+	After  float64 `json:"after_mib"`
 }
+
+// memoryLanguage is one whose modules have a garbage collector of their own and are in every binary.
+const memoryLanguage = "assemblyscript"
 
 func (o *Options) memory(ctx context.Context) (*Memory, error) {
 	n := o.Long
@@ -31,7 +37,7 @@ func (o *Options) memory(ctx context.Context) (*Memory, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Memory{Language: o.fastest(), Before: mib(resident())}
+	m := &Memory{Language: memoryLanguage, Before: mib(settledMemory())}
 	name := fmt.Sprintf("bench-memory-%d", last)
 	run, err := o.startHost(ctx, o.pluginConf(name, m.Language))
 	if err != nil {
@@ -48,10 +54,15 @@ func (o *Options) memory(ctx context.Context) (*Memory, error) {
 			for _, p := range run.host.Status().Plugins {
 				handled += int(p.Handled)
 			}
+			m.After = mib(resident())
 			m.Events, m.Rate = handled, float64(handled)/run.since(name).Seconds()
 			return m, errors.Join(err, run.stop())
 		case <-sample.C:
-			m.Peak = max(m.Peak, mib(resident()))
+			now := mib(resident())
+			m.Peak = max(m.Peak, now)
+			if m.Tenth == 0 && run.position(name) >= event.Position(last)-event.Position(n/10*9) {
+				m.Tenth = now
+			}
 		}
 	}
 }

@@ -57,7 +57,8 @@ func (r *Report) Print(w io.Writer) error {
 		r.Load.print(t)
 	}
 	if m := r.Memory; m != nil {
-		fmt.Fprintf(t, "\nlong catch-up\tevents/s\tMiB before\tMiB at most\t\n%s, %d events\t%.0f\t%.0f\t%.0f\t\n", m.Language, m.Events, m.Rate, m.Before, m.Peak)
+		fmt.Fprintf(t, "\nlong catch-up\tevents/s\tMiB before\tafter a tenth\tat most\tat the end\t\n%s, %d events\t%.0f\t%.0f\t%.0f\t%.0f\t%.0f\t\n",
+			m.Language, m.Events, m.Rate, m.Before, m.Tenth, m.Peak, m.After)
 	}
 	return t.Flush()
 }
