@@ -3,6 +3,8 @@ package delivery
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 
@@ -211,6 +213,23 @@ func (c *cache) shrink() {
 		c.bytes -= oldest.size()
 		c.complete = false
 	}
+}
+
+// restBytes is how much of its cache an idle plugin keeps.
+const restBytes = 64 << 10
+
+// rest forgets all but what was used last, about so many bytes of it.
+func (c *cache) rest(keep int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.bytes <= keep {
+		return
+	}
+	most := c.maxBytes
+	c.maxBytes = min(most, keep)
+	c.shrink()
+	c.maxBytes = most
+	c.entries, c.inFlight = maps.Clone(c.entries), slices.Clone(c.inFlight) // these never get smaller by themselves
 }
 
 func (c *cache) touch(e *cached) {

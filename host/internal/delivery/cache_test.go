@@ -40,7 +40,7 @@ func TestCacheAgainstAMap(t *testing.T) {
 			}
 			for range 500 {
 				id := fmt.Sprint("c\x00k", r.IntN(100))
-				switch r.IntN(6) {
+				switch r.IntN(7) {
 				case 0:
 					land()
 					c.settled()
@@ -61,6 +61,8 @@ func TestCacheAgainstAMap(t *testing.T) {
 						}
 					}
 					c.begin(writes, ids)
+				case 6:
+					c.rest(r.IntN(2 * c.maxBytes))
 				case 1:
 					land() // while lanes read
 				case 2:

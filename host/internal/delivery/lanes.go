@@ -56,6 +56,14 @@ func (ls *lanes) close(ctx context.Context) {
 	}
 }
 
+// rest closes the instances and lets go of the lanes' scratch memory. No batch is being handled.
+func (ls *lanes) rest(ctx context.Context) {
+	ls.close(ctx)
+	for i, l := range ls.all {
+		ls.all[i] = newLane(l.o, l.module, l.cache)
+	}
+}
+
 // run handles a batch and returns its outcome, as one lane would have made it. The outcome may cover
 // less than all tasks, where bounds ended it.
 func (ls *lanes) run(ctx context.Context, tasks []task, b bounds) (*outcome, error) {

@@ -97,6 +97,11 @@ type Options struct {
 	CacheBytes int
 	// Grace is how long work in flight may go on after a stop. Defaults to 10s.
 	Grace time.Duration
+	// Idle is after how long without events the plugin's instances are closed and its cache is emptied but for a
+	// little. Defaults to 5s.
+	Idle time.Duration
+	// Rested, if set, is called when that has been done. It must not block.
+	Rested func()
 	// Committed, if set, is called after each commit with the plugin and its new checkpoint. It must not block.
 	Committed func(plugin string, position event.Position)
 	// Logger defaults to a silent one.
@@ -127,8 +132,12 @@ func (o Options) withDefaults() Options {
 	orDefault(&o.MaxParked, 10_000)
 	orDefault(&o.CacheBytes, 32<<20)
 	orDefault(&o.Grace, 10*time.Second)
+	orDefault(&o.Idle, 5*time.Second)
 	if o.Order == nil {
 		o.Order = ByStream
+	}
+	if o.Rested == nil {
+		o.Rested = func() {}
 	}
 	if o.Committed == nil {
 		o.Committed = func(string, event.Position) {}

@@ -177,6 +177,7 @@ func (sc *scenario) start(name string) (stop func()) {
 		MaxBackoff:    pick(r, time.Second, 10*time.Second),
 		MaxParked:     pick(r, 1, 3, 50, 10_000),
 		CacheBytes:    pick(r, 1, 1000, 100_000, 32<<20),
+		Idle:          pick(r, time.Nanosecond, time.Millisecond, 5*time.Second),
 		Grace:         pick(r, time.Nanosecond, time.Millisecond, 10*time.Second),
 	}
 	s := sc.script

@@ -29,6 +29,7 @@ type session struct {
 	held      *store.Pause // a person's, nil if nobody paused the plugin
 	edited    edited
 	keepLease bool // the next session follows at once
+	warm      bool // there may be instances and scratch memory
 	limit     batchLimit
 }
 
@@ -96,6 +97,7 @@ func (s *session) run(ctx, work context.Context) error {
 	if err := s.serve(ctx, work); err != nil || ctx.Err() != nil {
 		return err
 	}
+	s.warm = true
 	if err := s.lanes.all[0].prepare(work); err != nil {
 		return err
 	}
@@ -147,8 +149,17 @@ func (s *session) step(ctx, work context.Context, f *fetch) (cut bool, err error
 		defer timer.Stop()
 		retry = timer.C
 	}
+	var idle <-chan time.Time
+	if s.warm && s.inFlight == nil {
+		timer := time.NewTimer(s.o.Idle)
+		defer timer.Stop()
+		idle = timer.C
+	}
 	select {
 	case <-ctx.Done():
+		return false, nil
+	case <-idle:
+		s.rest(work)
 		return false, nil
 	case <-s.r.asked:
 		return false, nil // see serve
@@ -157,10 +168,22 @@ func (s *session) step(ctx, work context.Context, f *fetch) (cut bool, err error
 	case err := <-f.failed:
 		return false, err
 	case b := <-batches:
+		s.warm = s.warm || len(b.Events) > 0
 		return s.handle(work, b)
 	case <-retry:
+		s.warm = true
 		return false, s.retry(work, due)
 	}
+}
+
+// rest keeps of an idle plugin what costs little: there may be a thousand of them. The next event finds an instance
+// made for it.
+func (s *session) rest(ctx context.Context) {
+	s.warm = false
+	s.lanes.rest(ctx)
+	s.cache.rest(restBytes)
+	s.tasks = nil
+	s.o.Rested()
 }
 
 // publish tells Status what this session has committed.
