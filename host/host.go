@@ -71,6 +71,7 @@ type Host struct {
 	traces  *traces.Exporter // nil if there are none
 	changes admin.Changes
 	ages    ages
+	memory  idleMemory
 	tls     *tls.Config // of the listener; nil without
 }
 
@@ -113,6 +114,7 @@ func open(ctx context.Context, conf *config.Config, s store.Store, o Options) (*
 		reloading: make(map[int64]bool),
 		sweep:     make(chan struct{}, 1),
 	}
+	h.memory = newIdleMemory()
 	h.metrics = newMetrics(h)
 	if url := conf.Telemetry.OTLP; url != "" {
 		h.traces = traces.New(traces.Options{URL: url, Host: conf.Host.Name, Logger: log})
@@ -177,6 +179,7 @@ func (h *Host) runParts(ctx context.Context, floor event.Position, listener net.
 	g.Go(func() error { h.watchLeases(ctx); return nil })
 	g.Go(func() error { h.watchRequests(ctx); return nil })
 	g.Go(func() error { h.ages.run(ctx, h.tail); return nil })
+	g.Go(func() error { h.memory.giveBack(ctx); return nil })
 	h.group = g
 	for _, p := range h.list() {
 		p.launch(ctx, g, h, true)

@@ -174,6 +174,7 @@ func (p *hosted) options(h *Host, generation int64) delivery.Options {
 		Logger:       h.log.With("plugin", p.conf.Name),
 		Metrics:      h.metrics.delivery,
 		Committed:    h.o.Committed,
+		Rested:       h.memory.tell,
 	}
 }
 
