@@ -57,10 +57,15 @@ func allKinds() []faultKind {
 		{name: "database crash", store: "postgres", target: "database", weight: 5, least: 0, most: 500 * ms, do: crashDatabase},
 		{name: "failover", store: "postgres", target: "database", weight: 4, once: true, least: 0, most: 300 * ms, do: failover},
 		{name: "sessions ended", store: "postgres", target: "database", weight: 4, do: endSessions},
+		{name: "Redis flushed", target: "redis", weight: 3, do: flushRedis},
+		{name: "Redis restarted", target: "redis", weight: 2, least: 0, most: 1000 * ms, do: restartRedis},
+		{name: "Redis hangs", target: "redis", weight: 3, least: 300 * ms, most: 3000 * ms, do: hangRedis},
+		{name: "cut off from Redis", target: "redis link", ofHost: true, weight: 4, least: 200 * ms, most: 3000 * ms, do: cutOffRedis},
 		{name: "disk full", store: "sqlite", target: "database", needs: fillable, weight: 8, least: 300 * ms, most: 2500 * ms, do: fillDisk},
 		{name: "database locked", store: "sqlite", target: "database", weight: 5, least: 200 * ms, most: 2000 * ms, do: lockDatabase},
 		{name: "clock jump", store: "postgres", target: "clock", ofHost: true, needs: settable, weight: 8, do: jumpClock},
 		{name: "reload", target: "modules", weight: 6, do: reload},
+		{name: "repartition", target: "modules", weight: 4, do: repartition},
 		{name: "rebuild", target: "rebuild", weight: 6, do: rebuild},
 		{name: "pause and resume", target: "pause", weight: 4, least: 100 * ms, most: 1500 * ms, do: pauseAndResume},
 		{name: "retry parked", target: "parked", weight: 4, do: retryParked},
@@ -187,6 +192,36 @@ func endSessions(ctx context.Context, w *world, _ fault) error {
 	return err
 }
 
+func flushRedis(_ context.Context, w *world, _ fault) error {
+	if said := w.redis.Do("FLUSHALL"); said != "+OK" {
+		return errors.New(said)
+	}
+	return nil
+}
+
+func restartRedis(ctx context.Context, w *world, f fault) error {
+	w.redis.Kill()
+	pause(ctx, f.lasts)
+	w.redis.Start()
+	return nil
+}
+
+func hangRedis(ctx context.Context, w *world, f fault) error {
+	w.redis.Pause()
+	pause(ctx, f.lasts)
+	w.redis.Resume()
+	return nil
+}
+
+// cutOffRedis cuts or hangs one host's link.
+func cutOffRedis(ctx context.Context, w *world, f fault) error {
+	n := w.nodes[f.node]
+	n.redis.set([]link{cut, hung}[f.n%2], 0)
+	pause(ctx, f.lasts)
+	n.redis.set(passing, 0)
+	return nil
+}
+
 func fillDisk(ctx context.Context, w *world, f fault) error {
 	if err := w.disk.fill(); err != nil {
 		return err
@@ -217,6 +252,18 @@ func lockDatabase(ctx context.Context, w *world, f fault) error {
 
 func reload(_ context.Context, w *world, f fault) error {
 	return w.swapModule([]string{"ledger", "balances"}[f.n%2])
+}
+
+// repartition splits a plugin anew, as an operator does: in every host's file.
+func repartition(_ context.Context, w *world, f fault) error {
+	w.partitions = 1 + f.n%4
+	w.note("parts is split into %d", w.partitions)
+	for _, n := range w.nodes {
+		if err := w.configure(n); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // asked runs a command that may find nobody to do it; the request it leaves behind is done later.

@@ -61,8 +61,12 @@ var mutations = []mutation{
 	},
 	{
 		name: "a host's clock says when its leases expire", store: "postgres", want: []kind{stale}, clocks: true,
-		edits: []edit{{"host/store/postgres/statements.go", "SET expires_at = clock_timestamp() + $2 * interval '1 microsecond' WHERE id = $1", "SET expires_at = to_timestamp($2 / 1e6) WHERE id = $1"},
-			{"host/store/postgres/leases.go", "s.sql.renewHost, hostID, ttl.Microseconds()", "s.sql.renewHost, hostID, float64(time.Now().Add(ttl).UnixMicro())"}},
+		edits: []edit{
+			{"host/store/postgres/statements.go", "SET expires_at = clock_timestamp() + $2 * interval '1 microsecond' WHERE id = $1", "SET expires_at = to_timestamp($2 / 1e6) WHERE id = $1"},
+			{"host/store/postgres/leases.go", "s.sql.renewHost, hostID, ttl.Microseconds()", "s.sql.renewHost, hostID, float64(time.Now().Add(ttl).UnixMicro())"},
+			{"host/store/postgres/statements.go", "VALUES ($1, $2, $3, $4, clock_timestamp() + $5 * interval '1 microsecond', $6", "VALUES ($1, $2, $3, $4, to_timestamp($5 / 1e6), $6"},
+			{"host/store/postgres/leases.go", "h.StartedAt, ttl.Microseconds(), h.Weight", "h.StartedAt, float64(time.Now().Add(ttl).UnixMicro()), h.Weight"},
+		},
 	},
 	{
 		name: "the locks are looked at before the high water is read", store: "postgres", want: []kind{lost, disordered},

@@ -17,7 +17,9 @@ import (
 type node struct {
 	name, dir string
 	binary    string
+	url       string // of the database, as the host reaches it
 	database  *proxy // nil where the database is a file
+	redis     *proxy
 	ended     func(node, how string)
 
 	mu     sync.Mutex

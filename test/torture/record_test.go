@@ -71,12 +71,18 @@ func (w *world) readPlugin(ctx context.Context, spec pluginSpec, head event.Posi
 	if err := w.readDocuments(ctx, g.ID, &p); err != nil {
 		return p, err
 	}
-	sequences, err := w.store.Sequences(ctx, g.ID)
+	parts, err := w.store.Partitions(ctx, g.ID)
 	if err != nil {
 		return p, err
 	}
-	for _, q := range sequences {
-		p.parked[q.Key] = parked{q.Position, q.Waiting}
+	for _, part := range parts {
+		sequences, err := w.store.Sequences(ctx, part.ID)
+		if err != nil {
+			return p, err
+		}
+		for _, q := range sequences {
+			p.parked[q.Key] = parked{q.Position, q.Waiting}
+		}
 	}
 	if !spec.skipped {
 		p.replayed, err = w.replay(ctx, spec.name, head)

@@ -23,6 +23,7 @@ import (
 	"eshost/host/bank"
 	"eshost/host/store"
 	"eshost/test/pgtest"
+	"eshost/test/redistest"
 )
 
 const (
@@ -50,11 +51,14 @@ type world struct {
 	// Of SQLite.
 	disk *disk
 
-	mu       sync.Mutex
-	timeline *os.File
-	found    verdict
-	modules  map[string][]byte // as they are in their files
-	swaps    int
+	redis *redistest.Server
+
+	mu         sync.Mutex
+	timeline   *os.File
+	found      verdict
+	modules    map[string][]byte // as they are in their files
+	swaps      int
+	partitions int // of the plugin parts
 }
 
 // options are what a run is made of.
@@ -90,7 +94,7 @@ func (w *world) rand(stream uint64) *rand.Rand { return rand.New(rand.NewPCG(w.o
 // newWorld builds everything and starts the hosts. close takes it down.
 func newWorld(t *testing.T, o options) (w *world, err error) {
 	o.patience = cmp.Or(o.patience, 90*time.Second)
-	w = &world{t: t, o: o, began: time.Now(), sent: &sent{fates: map[string]fate{}}, modules: map[string][]byte{}, found: verdict{}}
+	w = &world{t: t, o: o, began: time.Now(), sent: &sent{fates: map[string]fate{}}, modules: map[string][]byte{}, found: verdict{}, partitions: 3}
 	if w.dir, err = os.MkdirTemp(o.keep, fmt.Sprintf("eshost-torture-%s-%d-", o.store, o.seed)); err != nil {
 		return nil, err
 	}
@@ -108,6 +112,7 @@ func newWorld(t *testing.T, o options) (w *world, err error) {
 	if err := w.openDatabase(t.Context()); err != nil {
 		return nil, fmt.Errorf("open the database: %w", err)
 	}
+	w.redis = redistest.Start(t)
 	if err := w.writeModules(); err != nil {
 		return nil, err
 	}
@@ -200,13 +205,27 @@ func (w *world) newNode(name string) (*node, error) {
 		}
 		database = w.urlBy(n.database)
 	}
+	var err error
+	if n.redis, err = newProxy(w.redis.Addr()); err != nil {
+		return nil, err
+	}
+	n.url = database
+	return n, w.configure(n)
+}
+
+// configure writes a host's hosts.toml.
+func (w *world) configure(n *node) error {
 	var toml strings.Builder
-	fmt.Fprintf(&toml, "[host]\nname = %q\nlisten = \"127.0.0.1:0\"\ncache_dir = %q\nlease_ttl = %q\nlog_level = \"debug\"\n\n[store]\nurl = %q\n",
-		name, filepath.Join(built.dir, "cache"), ttl, database)
+	fmt.Fprintf(&toml, "[host]\nname = %q\nlisten = \"127.0.0.1:0\"\ncache_dir = %q\nlease_ttl = %q\nlog_level = \"debug\"\n\n[store]\nurl = %q\n\n[redis]\nurl = \"redis://%s/0\"\ntimeout = \"500ms\"\n",
+		n.name, filepath.Join(built.dir, "cache"), ttl, n.url, n.redis.address())
 	for _, p := range w.plugins() {
 		fmt.Fprintf(&toml, "\n[plugins.%s]\nmodule = %q\n%s", p.name, w.module(p.module), p.toml())
 	}
-	return n, os.WriteFile(filepath.Join(n.dir, "hosts.toml"), []byte(toml.String()), 0o600)
+	path := filepath.Join(n.dir, "hosts.toml")
+	if err := os.WriteFile(path+".new", []byte(toml.String()), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(path+".new", path)
 }
 
 // module is the path of a module, which all hosts share.
@@ -298,6 +317,9 @@ func (w *world) has() []need {
 func (w *world) close() {
 	for _, n := range w.nodes {
 		n.close()
+		if n.redis != nil {
+			n.redis.close()
+		}
 		if n.database != nil {
 			n.database.close()
 		}
@@ -369,6 +391,9 @@ func (w *world) plugins() []pluginSpec {
 		{name: "shared", module: "ledger", events: []string{"Shared", "Slow"}, order: "stream", more: "batch = 60\nlanes = 4", rebuilt: true},
 		{name: "whole", module: "ledger", events: []string{"Noted", "Slow", "Shared", "Echo"}, order: "all", more: "batch = 30"},
 		{name: "answers", module: "ledger", events: []string{"Ask", "AskFails"}, order: "stream", more: "batch = 50", emits: true, rebuilt: true},
+		{name: "parts", module: "ledger", events: ledgerTypes, order: "stream", more: fmt.Sprintf("partitions = %d\nbatch = 40", w.partitions)},
+		{name: "shares", module: "ledger", events: slices.DeleteFunc(slices.Clone(ledgerTypes), func(e string) bool { return e == "Poison" }),
+			order: "stream", more: "partitions = 2\nbatch = 60", rebuilt: true},
 		{name: "balances", module: "balances", events: bankTypes, order: "stream", rebuilt: true},
 	}
 }
