@@ -51,7 +51,7 @@ var mutations = []mutation{
 	},
 	{
 		name: "a lease is taken under the old epoch", store: "sqlite", want: []kind{stale},
-		edits: []edit{{"host/store/sqlite/lease.go", "UPDATE generations SET owner = ?, epoch = epoch + 1 WHERE id = ?", "UPDATE generations SET owner = ?, epoch = max(epoch, 1) WHERE id = ?"}},
+		edits: []edit{{"host/store/sqlite/lease.go", "owner = ?, epoch = epoch + 1", "owner = ?, epoch = max(epoch, 1)"}},
 	},
 	{
 		name: "a lease is taken before it has expired", store: "postgres", want: []kind{stale},
