@@ -25,13 +25,14 @@ type Mark struct {
 	ID       string
 }
 
-// ParseMark reads what a driver has stored: the position and the id, or nothing.
+// ParseMark reads what a driver has stored: the checkpoint, and the event's position and id unless there is none.
 func ParseMark(text string) (Mark, error) {
 	var m Mark
-	if text == "" {
+	_, event, _ := strings.Cut(text, " ")
+	if event == "" {
 		return m, nil
 	}
-	position, id, ok := strings.Cut(text, " ")
+	position, id, ok := strings.Cut(event, " ")
 	if _, err := fmt.Sscan(position, &m.Position); err != nil || !ok {
 		return m, fmt.Errorf("%w: the mark of a checkpoint is %q", ErrSchema, text)
 	}

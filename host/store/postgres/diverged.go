@@ -11,10 +11,14 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// markAt is the mark of a checkpoint: events at or below one are final, so it stays what it is.
+// markAt is the mark of a checkpoint: events at or below one are final, so it stays what it is. The checkpoint itself comes
+// first: whoever moves one and knows nothing of marks, as an older host does, leaves a mark of no meaning behind.
 func markAt(position string) string {
-	return `coalesce((SELECT e.{position} || ' ' || e.{id} FROM {events} e WHERE e.{position} <= ` + position + ` ORDER BY e.{position} DESC LIMIT 1), '')`
+	return position + `::bigint || ' ' || coalesce((SELECT e.{position} || ' ' || e.{id} FROM {events} e WHERE e.{position} <= ` + position + ` ORDER BY e.{position} DESC LIMIT 1), '')`
 }
+
+// marked is true where the mark is the checkpoint's.
+const marked = `g.mark LIKE g.position || ' %'`
 
 // Diverged implements store.State.
 func (s *Store) Diverged(ctx context.Context) ([]store.Diverged, error) {

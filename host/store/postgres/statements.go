@@ -199,14 +199,14 @@ WHERE g.state IN ('live', 'building') ORDER BY g.plugin, g.number, g.partition`)
 		lockGeneration: sql(`SELECT 1 FROM {generations} WHERE id = $1 AND state <> 'merged' FOR UPDATE`),
 		acquire: sql(`
 UPDATE {generations} g SET owner = $2, epoch = epoch + 1, updated_at = clock_timestamp(), mark = ` + markAt("g.position") + `
-WHERE id = $1 AND state <> 'merged' AND (mark IS NULL OR mark = ` + markAt("g.position") + `) AND (owner IS NULL OR owner = $2
+WHERE id = $1 AND state <> 'merged' AND (` + marked + ` IS NOT TRUE OR g.mark = ` + markAt("g.position") + `) AND (owner IS NULL OR owner = $2
     OR NOT EXISTS (SELECT 1 FROM {hosts} h WHERE h.id = g.owner AND h.expires_at > clock_timestamp()))
 RETURNING epoch, position, partitions, order_by`),
 		// To this the caller adds which generations.
 		diverged: sql(`
 SELECT g.plugin, g.number, g.partition, g.position, g.mark, n.mark
 FROM {generations} g CROSS JOIN LATERAL (SELECT `+markAt("g.position")+` AS mark OFFSET 0) n
-WHERE g.mark <> n.mark AND `) + " ",
+WHERE `+marked+` AND g.mark <> n.mark AND `) + " ",
 		owner: sql(`
 SELECT h.id, h.name, h.process, h.started_at, ` + leftOf("h.expires_at") + `
 FROM {generations} g JOIN {hosts} h ON h.id = g.owner WHERE g.id = $1`),

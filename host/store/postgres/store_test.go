@@ -39,7 +39,7 @@ func TestStorePooled(t *testing.T) {
 			t.Fatal(err)
 		}
 		d := database(pooled)
-		d.MakeHole, d.SetBack = database(direct).MakeHole, database(direct).SetBack
+		d.MakeHole, d.SetBack, d.MoveCheckpoint = database(direct).MakeHole, database(direct).SetBack, database(direct).MoveCheckpoint
 		return d
 	})
 }
@@ -51,6 +51,9 @@ func database(url string) storetest.Database {
 			tx := begin(t, url)
 			tx.exec(`INSERT INTO eshost.events (stream, version, type) VALUES ('a hole', 1, 'T')`)
 			tx.exec(`ROLLBACK`)
+		},
+		MoveCheckpoint: func(t *testing.T, plugin string, to event.Position) {
+			connect(t, url).exec(`UPDATE eshost.generations SET position = $2 WHERE plugin = $1`, plugin, int64(to))
 		},
 		SetBack: func(t *testing.T, to event.Position) {
 			s := connect(t, url)

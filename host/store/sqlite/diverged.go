@@ -9,14 +9,15 @@ import (
 	"eshost/host/store"
 )
 
-// markAt is the mark of a checkpoint: events at or below one are final, so it stays what it is.
+// markAt is the mark of a checkpoint: events at or below one are final, so it stays what it is. The checkpoint itself comes
+// first: whoever moves one and knows nothing of marks, as an older host does, leaves a mark of no meaning behind.
 func markAt(position string) string {
-	return `coalesce((SELECT e.position || ' ' || e.id FROM events e WHERE e.position <= ` + position + ` ORDER BY e.position DESC LIMIT 1), '')`
+	return position + ` || ' ' || coalesce((SELECT e.position || ' ' || e.id FROM events e WHERE e.position <= ` + position + ` ORDER BY e.position DESC LIMIT 1), '')`
 }
 
 // selectDiverged lists checkpoints that the log does not bear out.
 var selectDiverged = `SELECT g.plugin, g.number, g.partition, g.position, g.mark, ` + markAt("g.position") + ` FROM generations g
-WHERE g.mark <> ` + markAt("g.position") + ` AND `
+WHERE g.mark LIKE g.position || ' %' AND g.mark <> ` + markAt("g.position") + ` AND `
 
 // Diverged lists the live checkpoints that the log does not bear out.
 func (s *Store) Diverged(ctx context.Context) ([]store.Diverged, error) {

@@ -22,7 +22,12 @@ func TestContract(t *testing.T) {
 			return s
 		}
 		return storetest.Database{Open: open, MakeHole: func(t *testing.T) { makeHole(t, file) },
-			SetBack: func(t *testing.T, to event.Position) { setBack(t, file, to) }}
+			SetBack: func(t *testing.T, to event.Position) {
+				change(t, file, `DELETE FROM events WHERE position > ?; UPDATE sqlite_sequence SET seq = ? WHERE name = 'events'`, int64(to), int64(to))
+			},
+			MoveCheckpoint: func(t *testing.T, plugin string, to event.Position) {
+				change(t, file, `UPDATE generations SET position = ? WHERE plugin = ?`, int64(to), plugin)
+			}}
 	})
 }
 
@@ -46,14 +51,14 @@ func makeHole(t *testing.T, file string) {
 	}
 }
 
-func setBack(t *testing.T, file string, to event.Position) {
+func change(t *testing.T, file, statement string, args ...any) {
 	t.Helper()
 	db, err := sql.Open("sqlite", file+"?_pragma=busy_timeout(20000)")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	if _, err := db.Exec(`DELETE FROM events WHERE position > ?; UPDATE sqlite_sequence SET seq = ? WHERE name = 'events'`, int64(to), int64(to)); err != nil {
+	if _, err := db.Exec(statement, args...); err != nil {
 		t.Fatal(err)
 	}
 }

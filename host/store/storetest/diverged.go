@@ -14,6 +14,7 @@ var divergedCases = []testCase{
 	{"a log that was set back and written to since", divergedRefilled},
 	{"a log that was set back", divergedShorter},
 	{"the same events again are the same log", divergedSame},
+	{"a checkpoint that was moved by who knows nothing of marks", divergedUnknown},
 	{"recover a read model from the beginning", recoverAnew},
 	{"recover and keep the documents", recoverKeeping},
 	{"recover what cannot be", recoverRefused},
@@ -102,6 +103,19 @@ func divergedSame(t *testing.T, db *database) {
 	wantDiverged(t, s)
 	_, err := s.Acquire(t.Context(), late.ID, "owner of late")
 	check(t, err)
+}
+
+func divergedUnknown(t *testing.T, db *database) {
+	s := db.open(t)
+	fill(t, s, "a", "a", 5)
+	o := own(t, s, "p")
+	o.commit(t, 3, nil)
+	db.MoveCheckpoint(t, "p", 5)
+	wantDiverged(t, s)
+	own(t, s, "p")
+	db.SetBack(t, 4)
+	fill(t, s, "b", "b", 5)
+	wantDiverged(t, s, `p 5 "a-4" at 5 "b-0" at 5`) // taking the lease has marked it
 }
 
 // astray is a plugin with everything a plugin can have, two events behind whose checkpoint the log was set back.

@@ -21,6 +21,8 @@ type Database struct {
 	// SetBack takes the events after a position away and has their positions handed out again, as a backup does that is
 	// put in the place of the log.
 	SetBack func(t *testing.T, to event.Position)
+	// MoveCheckpoint moves a plugin's checkpoint and nothing else, as a version before marks does.
+	MoveCheckpoint func(t *testing.T, plugin string, to event.Position)
 }
 
 // Exercise holds a driver to the comments of host/store. newDatabase is called once for every
