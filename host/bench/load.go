@@ -46,7 +46,7 @@ type LoadRow struct {
 	// Idle and Busy are of all hosts together.
 	Idle Statements `json:"idle"`
 	Busy Statements `json:"busy"`
-	// ReadsPerBatch is reads of events by an append, for all hosts: each append is a batch of new events.
+	// ReadsPerBatch is how often one host reads events for an append: each append is a batch of new events.
 	ReadsPerBatch float64 `json:"reads_per_batch"`
 	// Behind is how many events the plugin that is furthest behind had before it when the appends ended.
 	Behind int64 `json:"behind_events"`
@@ -177,7 +177,7 @@ func (m *loadRun) measure(ctx context.Context) (err error) {
 	}
 	m.row.Behind = m.behind()
 	if appends > 0 {
-		m.row.ReadsPerBatch = m.row.Busy.Reads / appends
+		m.row.ReadsPerBatch = m.row.Busy.Reads / appends / float64(m.row.Hosts)
 	}
 	return nil
 }
@@ -372,7 +372,7 @@ func (l *Load) print(t io.Writer) {
 		fmt.Fprintf(t, "\nload on the database\tnot measured: %s\n", l.Uncounted)
 		return
 	}
-	fmt.Fprintf(t, "\nstatements/s, %s, %d modules\thosts\tevents\ttotal\tper host\tlog's end\treads\tcommits\tleases\tother\ttransactions of commits\treads per batch\tbehind\t\n", l.Language, l.Modules)
+	fmt.Fprintf(t, "\nstatements/s, %s, %d modules\thosts\tevents\ttotal\tper host\tlog's end\treads\tcommits\tleases\tother\ttransactions of commits\treads per batch and host\tbehind\t\n", l.Language, l.Modules)
 	line := func(r *LoadRow, events string, s Statements) {
 		fmt.Fprintf(t, "%d plugins\t%d\t%s\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f", r.Plugins, r.Hosts, events,
 			s.Total, s.Total/float64(r.Hosts), s.Ends, s.Reads, s.Commits, s.Leases, s.Other, s.Batches)
