@@ -11,6 +11,9 @@
 //
 // Who runs what is the host's to decide: Run returns when another host has the lease, and does not ask again.
 //
+// A session without events for Options.Idle rests: its instances are closed and most of what it has in memory is let
+// go of. It keeps the lease, and its place.
+//
 // Within a session three things overlap: the next batch is fetched, this batch is handled, the last
 // batch commits. Commits are strictly one after another.
 //

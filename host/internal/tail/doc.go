@@ -18,7 +18,8 @@
 //     reports as covered is final.
 //   - The ring covers (start, watermark] without a hole. When a poll could not carry all new events
 //     the ring starts anew at the watermark, and readers behind it go to the store.
-//   - How many statements reach the database when idle does not depend on how many readers there are.
+//   - How many statements reach the database when idle does not depend on how many readers there are, and
+//     under load no reader that wants nothing of it makes more than its share of Options.QuietRate.
 //
 // A lost connection loses nothing: the watermark stays where it is until the store proves a higher one.
 package tail
