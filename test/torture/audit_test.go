@@ -17,7 +17,8 @@ import (
 const auditPostgres = `
 CREATE SCHEMA torture;
 CREATE TABLE torture.leases (n bigint GENERATED ALWAYS AS IDENTITY, generation bigint, at timestamptz DEFAULT clock_timestamp(),
-    old_epoch bigint, epoch bigint, old_owner text, owner text, old_position bigint, position bigint, session text);
+    old_epoch bigint, epoch bigint, old_owner text, owner text, old_position bigint, position bigint, session text, tx xid DEFAULT pg_current_xact_id()::xid);
+CREATE INDEX ON torture.leases ((tx::text));
 CREATE TABLE torture.hosts (n bigint GENERATED ALWAYS AS IDENTITY, id text, name text, at timestamptz DEFAULT clock_timestamp(), expires timestamptz);
 CREATE FUNCTION torture.lease() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
     INSERT INTO torture.leases (generation, old_epoch, epoch, old_owner, owner, old_position, position, session)
@@ -32,9 +33,17 @@ CREATE FUNCTION torture.host() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
     END IF;
     RETURN NULL;
 END $$;
-CREATE TRIGGER torture AFTER UPDATE ON eshost.generations FOR EACH ROW
-    WHEN (OLD.epoch <> NEW.epoch OR OLD.owner IS DISTINCT FROM NEW.owner OR OLD.position <> NEW.position) EXECUTE FUNCTION torture.lease();
+CREATE TRIGGER torture AFTER UPDATE ON eshost.generations FOR EACH ROW EXECUTE FUNCTION torture.lease();
 CREATE TRIGGER torture AFTER INSERT OR UPDATE OR DELETE ON eshost.hosts FOR EACH ROW EXECUTE FUNCTION torture.host();`
+
+// notTogether finds what a commit must change together with the checkpoint's row and was stored by another
+// transaction: answers and documents.
+const notTogether = `
+SELECT 'event ' || e.position || ' answers' FROM eshost.events e
+WHERE e.type = 'Echo' AND NOT EXISTS (SELECT 1 FROM torture.leases l WHERE l.tx::text = e.xmin::text)
+UNION ALL
+SELECT 'document ' || d.collection || '/' || d.key || ' of generation ' || d.generation || ', written by event ' || d.position FROM eshost.documents d
+WHERE NOT EXISTS (SELECT 1 FROM torture.leases l WHERE l.tx::text = d.xmin::text)`
 
 // auditSQLite does the same; there are no sessions that could be told apart.
 var auditSQLite = []string{
@@ -121,6 +130,14 @@ FROM torture.leases ORDER BY n`)
 		}
 		return h, err
 	})
+	if err != nil {
+		return err
+	}
+	rows, err = conn.Query(ctx, notTogether)
+	if err != nil {
+		return err
+	}
+	r.apart, err = pgx.CollectRows(rows, pgx.RowTo[string])
 	return err
 }
 

@@ -144,6 +144,7 @@ func TestCheckerFinds(t *testing.T) {
 			r.leases[3].epoch = 1
 			r.leases[4].oldEpoch = 1
 		}, []kind{stale, wentBack}},
+		{"an answer is stored apart from its checkpoint", func(r *record) { r.apart = []string{"event 6 answers"} }, []kind{apart}},
 		{"a change that was not recorded", lease(3, func(s *leaseStep) { s.oldAt = 4 }), []kind{diverged}},
 	} {
 		r := sound()

@@ -19,6 +19,7 @@ type record struct {
 	plugins []pluginRecord
 	leases  []leaseStep
 	hosts   []hostStep
+	apart   []string // effects that were not stored together with their checkpoint
 	// sessions says that leaseStep.session is known.
 	sessions bool
 }
@@ -59,6 +60,9 @@ func (r *record) check() verdict {
 		p.checkReplay(v)
 	}
 	r.checkLeases(v)
+	for _, what := range r.apart {
+		v.add(apart, "%s: not in the transaction of its checkpoint", what)
+	}
 	return v
 }
 

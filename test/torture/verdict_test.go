@@ -17,13 +17,14 @@ const (
 	diverged   kind = "diverged"     // a read model, a parked sequence or an answer that one instance would not have made
 	invented   kind = "invented"     // in the log or a read model, and nobody sent it, or it was rolled back
 	torn       kind = "left behind"  // what a failed event wrote or emitted
+	apart      kind = "not together" // effects that another transaction stored than the one that moved the checkpoint
 	stuck      kind = "stuck"        // what must come does not
 	died       kind = "died"         // a host that ended unasked, or ended badly
 	refused    kind = "refused"      // an append that must be taken
 	wentBack   kind = "went back"    // an epoch or a checkpoint that fell
 )
 
-var allKindsFound = []kind{lost, duplicated, disordered, stale, diverged, invented, torn, stuck, died, refused, wentBack}
+var allKindsFound = []kind{lost, duplicated, disordered, stale, diverged, invented, torn, apart, stuck, died, refused, wentBack}
 
 // verdict counts what was found, with a few examples of each kind.
 type verdict map[kind][]string
