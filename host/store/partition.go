@@ -138,7 +138,7 @@ func (w *Switch) Check(units []Unit) error {
 	if w.Rollback { // what was retired stands where it was left
 		return nil
 	}
-	return standAt(from[0].Position, units)
+	return standBeside(from, to)
 }
 
 // Validate reports what no driver would store, as ErrInvalid. What only a database can refuse is not among it.
@@ -163,6 +163,20 @@ func holdsAll(units []Unit, held []Held, owner string) bool {
 		}
 	}
 	return len(units) > 0 && len(units) == len(held)
+}
+
+// standBeside reports whether each partition stands where the one that it takes the place of does.
+func standBeside(from, to []Unit) error {
+	at := make(map[int]event.Position, len(from))
+	for _, u := range from {
+		at[u.Partition] = u.Position
+	}
+	for _, u := range to {
+		if p, ok := at[u.Partition]; !ok || p != u.Position || len(from) != len(to) {
+			return fmt.Errorf("%w: partition %d of generation %d is at %d, not %d", ErrCheckpointMoved, u.Partition, u.Number, u.Position, p)
+		}
+	}
+	return nil
 }
 
 func standAt(p event.Position, units []Unit) error {

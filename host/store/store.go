@@ -117,7 +117,8 @@ type State interface {
 	// generation split into so many partitions that all start after start, if there is none. What is there
 	// keeps the partitions and the order it has.
 	EnsurePlugin(ctx context.Context, plugin string, start event.Position, partitions int, orderBy string) (Generation, error)
-	// FindPlugin returns the root of the plugin's live generation, or ErrNotFound.
+	// FindPlugin returns the root of the plugin's live generation, with the lowest position of its partitions, or
+	// ErrNotFound.
 	FindPlugin(ctx context.Context, plugin string) (Generation, error)
 	// Partitions returns a generation's partitions in order, the root first, or ErrNotFound.
 	Partitions(ctx context.Context, root int64) ([]Generation, error)
@@ -209,7 +210,7 @@ type State interface {
 	// SwitchGeneration makes a switch in one transaction: no reader sees anything between, and none sees
 	// both. It rings the bell. It fails with ErrLeaseLost unless the leases are those of all partitions of both or
 	// if To is being dropped, with ErrCheckpointMoved if From is not the live generation any more or, unless it
-	// is a rollback, the partitions do not all stand at one position, and with ErrAnswered like Commit.
+	// is a rollback, a partition does not stand where the one does that it takes the place of, and with ErrAnswered like Commit.
 	SwitchGeneration(ctx context.Context, s Switch) error
 	// DropGeneration deletes at most limit documents of a generation, named by its root, and, once none are left,
 	// the rest of it with all partitions it ever had. It reports whether it is gone, and fails with ErrLive for the live one.

@@ -185,7 +185,7 @@ RETURNING NOT EXISTS (SELECT 1 FROM before b WHERE b.alive AND b.weight = h.weig
 SELECT id, name, process, started_at, ` + leftOf("expires_at") + `, weight, declares::text, declared_at FROM {hosts} ORDER BY started_at, id`),
 
 		findPlugin: sql(`
-SELECT ` + generationColumns + ` FROM {plugins} p JOIN {generations} g ON g.id = p.live_generation WHERE p.name = $1`),
+SELECT ` + strings.Replace(generationColumns, "g.position", "(SELECT min(position) FROM {generations} WHERE root = g.id AND state <> 'merged')", 1) + ` FROM {plugins} p JOIN {generations} g ON g.id = p.live_generation WHERE p.name = $1`),
 		addPlugin:  sql(`INSERT INTO {plugins} (name) VALUES ($1) ON CONFLICT DO NOTHING`),
 		lockPlugin: sql(`SELECT live_generation FROM {plugins} WHERE name = $1 FOR UPDATE`),
 		setLive:    sql(`UPDATE {plugins} SET live_generation = $2 WHERE name = $1`),

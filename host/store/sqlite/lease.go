@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"eshost/host/event"
@@ -162,7 +163,8 @@ func (r row) generation() store.Generation {
 
 func live(c *conn, plugin string) (g store.Generation, found bool, err error) {
 	found, err = c.one(func(r row) { g = r.generation() },
-		"SELECT "+generationColumns+" FROM plugins p JOIN generations g ON g.id = p.live_generation WHERE p.name = ?", plugin)
+		"SELECT "+strings.Replace(generationColumns, "g.position", "(SELECT min(position) FROM generations WHERE root = g.id AND state <> 'merged')", 1)+
+			" FROM plugins p JOIN generations g ON g.id = p.live_generation WHERE p.name = ?", plugin)
 	return g, found, err
 }
 
