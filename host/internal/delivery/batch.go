@@ -130,6 +130,7 @@ func (s *session) logFailure(q *store.Sequence) {
 func (s *session) commitOf(out *outcome, upTo event.Position) store.Commit {
 	return store.Commit{
 		Generation: s.o.Generation,
+		Root:       s.o.Root,
 		Owner:      s.o.HostID,
 		Epoch:      s.lease.Epoch,
 		Expected:   s.position,

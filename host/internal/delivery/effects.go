@@ -9,6 +9,9 @@ import (
 
 // Get returns a document as the event sees it.
 func (l *lane) Get(ctx context.Context, collection, key []byte) ([]byte, bool, error) {
+	if err := l.reach.Document(collection, key); err != nil {
+		return nil, false, l.trouble(err)
+	}
 	l.learn(collection, key)
 	d := l.look(collection, key)
 	if w := l.writes.find(d.id); w != nil {
@@ -53,12 +56,18 @@ func (l *lane) look(collection, key []byte) *looked {
 
 // Set writes a document.
 func (l *lane) Set(collection, key, value []byte) error {
+	if err := l.reach.Document(collection, key); err != nil {
+		return l.trouble(err)
+	}
 	l.write(collection, key, append(make([]byte, 0, len(value)), value...))
 	return nil
 }
 
 // Delete removes a document, if there is one.
 func (l *lane) Delete(collection, key []byte) error {
+	if err := l.reach.Document(collection, key); err != nil {
+		return l.trouble(err)
+	}
 	l.write(collection, key, nil)
 	return nil
 }
@@ -87,7 +96,7 @@ func (l *lane) Emit(e event.Emitted) error {
 	return nil
 }
 
-// trouble remembers an error that is not the event's, so that the guest cannot turn it into one.
+// trouble remembers an error that the guest must not make another one of.
 func (l *lane) trouble(err error) error {
 	if l.hostErr == nil {
 		l.hostErr = err

@@ -38,9 +38,10 @@ type lane struct {
 
 	// Of the event being handled.
 	current *event.Event
+	reach   event.Reach
 	writes  writes
 	emits   []event.Emitted
-	hostErr error // trouble of the host's own that a host call met
+	hostErr error // what a host call met: trouble of the host's own, or a document that is out of reach
 	last    looked
 }
 
@@ -133,6 +134,7 @@ func (l *lane) take(ctx context.Context, t *task, attempt int) error {
 		l.enqueue(t)
 		return nil
 	}
+	l.reach = l.o.reach(t.key)
 	if err := l.handle(ctx, t.e, attempt); err != nil {
 		var failure *event.Failure
 		if !errors.As(err, &failure) {
@@ -168,6 +170,10 @@ func (l *lane) handle(ctx context.Context, e *event.Event, attempt int) error {
 	l.current, l.emits, l.hostErr = e, l.emits[:0], nil
 	l.last.id = l.last.id[:0]
 	err := l.inst.Handle(ctx, e, attempt, l)
+	var beyond *event.Failure
+	if errors.As(l.hostErr, &beyond) && errors.As(err, &beyond) {
+		return err // with the guest's stack
+	}
 	if l.hostErr != nil {
 		return l.hostErr
 	}

@@ -68,8 +68,12 @@ type Effects interface {
 type Options struct {
 	// Plugin is the plugin's name.
 	Plugin string
-	// Generation is the read model that is built.
+	// Generation is the read model that is built, or one partition of it.
 	Generation int64
+	// Root is the generation's first partition, under which the documents of all are. Defaults to Generation.
+	Root int64
+	// Partition is which of Partitions, from 0, Generation is. Default to the only one.
+	Partition, Partitions int
 	// HostID owns the lease.
 	HostID string
 	// HeldUntil is the position up to which emitted events are dropped: another generation has emitted them.
@@ -122,6 +126,10 @@ const (
 )
 
 func (o Options) withDefaults() Options {
+	if o.Root == 0 {
+		o.Root = o.Generation
+	}
+	orDefault(&o.Partitions, 1)
 	orDefault(&o.Lanes, runtime.NumCPU())
 	orDefault(&o.LaneWork, 2*time.Millisecond)
 	orDefault(&o.MaxBatch, DefaultMaxBatch)

@@ -30,7 +30,7 @@ func (s *session) rekey(ctx context.Context) error {
 }
 
 func (s *session) orderAnew(ctx context.Context) error {
-	c := store.Commit{Generation: s.o.Generation, Owner: s.o.HostID, Epoch: s.lease.Epoch, Expected: s.position, Position: s.position}
+	c := store.Commit{Generation: s.o.Generation, Root: s.o.Root, Owner: s.o.HostID, Epoch: s.lease.Epoch, Expected: s.position, Position: s.position}
 	fresh := &sequences{byKey: make(map[string]*sequence), waiting: s.seqs.waiting}
 	for _, old := range s.seqs.byPosition() {
 		events, err := s.r.state.Queued(ctx, s.o.Generation, old.Key, max(old.Waiting, 1))

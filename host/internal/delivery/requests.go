@@ -56,6 +56,9 @@ func (r *Runner) disown() {
 // no module: that may be broken.
 func (s *session) serve(ctx, work context.Context) error {
 	for ctx.Err() == nil {
+		if err := s.followPause(ctx); err != nil {
+			return err
+		}
 		if req, ok := s.r.nextRequest(); ok {
 			if err := s.carryOut(work, &req); err != nil {
 				return err
@@ -101,7 +104,7 @@ func (s *session) carryOut(ctx context.Context, req *store.Request) error {
 	if err := s.settle(); err != nil {
 		return err
 	}
-	c := store.Commit{Generation: s.o.Generation, Owner: s.o.HostID, Epoch: s.lease.Epoch, Expected: s.position, Position: s.position}
+	c := store.Commit{Generation: s.o.Generation, Root: s.o.Root, Owner: s.o.HostID, Epoch: s.lease.Epoch, Expected: s.position, Position: s.position}
 	p, err := s.plan(ctx, req, &c)
 	if err != nil {
 		return fmt.Errorf("carry out request %d: %w", req.ID, err)

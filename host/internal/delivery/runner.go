@@ -26,6 +26,7 @@ type Runner struct {
 	mu       sync.Mutex
 	status   Status
 	flight   *flight         // being committed, nil if nothing is
+	pausedBy string          // as SetPaused says
 	requests []store.Request // that are not settled, oldest first
 }
 

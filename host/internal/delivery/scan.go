@@ -19,6 +19,9 @@ const (
 // Scan lists documents as the event sees them: the database's, with what the batch in flight, this
 // lane and this event have changed since.
 func (l *lane) Scan(ctx context.Context, collection, prefix, after []byte, limit int) ([]event.Document, error) {
+	if err := l.reach.Scan(collection, prefix); err != nil {
+		return nil, l.trouble(err)
+	}
 	idPrefix := string(appendID(nil, collection, prefix))
 	if _, again := l.scans[idPrefix]; !again && !l.bounds.alone {
 		l.scans[idPrefix] = struct{}{}

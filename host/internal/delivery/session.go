@@ -54,7 +54,7 @@ func (s *session) load(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("load sequences: %w", err)
 	}
-	collections, err := state.Collections(ctx, generation)
+	collections, err := state.Collections(ctx, s.o.Root)
 	if err != nil {
 		return fmt.Errorf("look for documents: %w", err)
 	}
@@ -64,7 +64,7 @@ func (s *session) load(ctx context.Context) error {
 	if s.edited, err = s.r.loadEdited(ctx); err != nil {
 		return err
 	}
-	s.cache = newCache(state, generation, s.o.CacheBytes)
+	s.cache = newCache(state, s.o.Root, s.o.CacheBytes)
 	s.cache.complete = len(collections) == 0
 	s.lanes = newLanes(s.o, s.r.module, s.cache)
 	s.seqs = newSequences(stored, s.o, s.r.module.Digest(), time.Now())

@@ -43,6 +43,7 @@ type Options struct {
 	QuietRate int
 	// CatchUpReads is how many readers may read from the store at once. Defaults to 4.
 	CatchUpReads int
+	OnBell       func()
 	// Logger defaults to a silent one.
 	Logger *slog.Logger
 }
@@ -79,6 +80,7 @@ func (o Options) withDefaults() Options {
 
 // Tail follows the log's end.
 type Tail struct {
+	bell    int64
 	log     Log
 	o       Options
 	wake    chan struct{}
@@ -287,6 +289,10 @@ func (t *Tail) runOnce(ctx context.Context, src store.Tail) (bool, error) {
 		return false, err
 	}
 	t.status.Polled = time.Now()
+	if t.o.OnBell != nil && s.Bell != t.bell {
+		t.bell = s.Bell
+		t.o.OnBell()
+	}
 	close(t.polled)
 	t.polled = make(chan struct{})
 	t.status.Watermark, t.status.Head, t.status.Holders = s.Watermark, s.Head, s.Holders

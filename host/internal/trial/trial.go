@@ -48,6 +48,8 @@ type Options struct {
 	Key func(*event.Event) string
 	// Attempts is how often an event is tried, 1 or more.
 	Attempts int
+	// Partitioned holds the handler to the documents of the event's ordering key, as a plugin with partitions is.
+	Partitioned bool
 }
 
 // Outcome is how one event ended.
@@ -101,6 +103,9 @@ type world struct {
 	// wrote and emittedFrom are what the last event did.
 	wrote       []change
 	emittedFrom int
+	// reach is what it may reach, and out is that it reached further.
+	reach event.Reach
+	out   error
 }
 
 func newWorld(m Module, o Options, c *chaos) *world {
@@ -114,6 +119,9 @@ func (w *world) handle(ctx context.Context, e *event.Event) (Outcome, error) {
 	out := Outcome{Event: e}
 	w.wrote, w.emittedFrom = w.wrote[:0], len(w.emitted)
 	key := w.o.Key(e)
+	if w.o.Partitioned {
+		w.reach = event.ReachOf(key)
+	}
 	if out.Behind = w.held[key]; out.Behind != 0 {
 		return out, nil
 	}
@@ -123,7 +131,11 @@ func (w *world) handle(ctx context.Context, e *event.Event) (Outcome, error) {
 			return out, err
 		}
 		out.Attempts++
+		w.out = nil
 		err = in.Handle(ctx, e, out.Attempts, w)
+		if err == nil {
+			err = w.out
+		}
 		out.Fuel = in.FuelUsed()
 		w.crew.measure(in)
 		if err == nil {
@@ -146,26 +158,44 @@ func (w *world) handle(ctx context.Context, e *event.Event) (Outcome, error) {
 	}
 }
 
+// beyond remembers that the handler reached for a document of another ordering key: it must not make a success of it.
+func (w *world) beyond(err error) error {
+	w.out = err
+	return err
+}
+
 // Get returns a document as the handler must see it, its own writes included.
 func (w *world) Get(_ context.Context, collection, key []byte) ([]byte, bool, error) {
+	if err := w.reach.Document(collection, key); err != nil {
+		return nil, false, w.beyond(err)
+	}
 	value, ok := w.docs.get(string(collection), string(key))
 	return value, ok, nil
 }
 
 // Set writes a document.
 func (w *world) Set(collection, key, value []byte) error {
+	if err := w.reach.Document(collection, key); err != nil {
+		return w.beyond(err)
+	}
 	w.docs.put(string(collection), string(key), ownedCopy(value))
 	return nil
 }
 
 // Delete removes a document, if there is one.
 func (w *world) Delete(collection, key []byte) error {
+	if err := w.reach.Document(collection, key); err != nil {
+		return w.beyond(err)
+	}
 	w.docs.put(string(collection), string(key), nil)
 	return nil
 }
 
 // Scan lists documents in byte order of their keys.
 func (w *world) Scan(_ context.Context, collection, prefix, after []byte, limit int) ([]event.Document, error) {
+	if err := w.reach.Scan(collection, prefix); err != nil {
+		return nil, w.beyond(err)
+	}
 	return w.docs.scan(string(collection), string(prefix), string(after), limit), nil
 }
 
