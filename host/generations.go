@@ -11,7 +11,6 @@ import (
 
 	"eshost/host/config"
 	"eshost/host/event"
-	"eshost/host/internal/delivery"
 	"eshost/host/internal/plugin"
 	"eshost/host/store"
 )
@@ -46,18 +45,18 @@ func (h *Host) sweepGenerations(ctx context.Context) {
 	}
 	for _, p := range h.list() {
 		h.endStrayBuild(p, all)
-		if p.owns() && p.wantsBuild.Swap(false) {
+		if p.leads() && p.wantsBuild.Swap(false) {
 			h.rebuildChanged(ctx, p)
 		}
 	}
 	for i := range all {
 		g := &all[i]
 		p := h.find(g.Plugin)
-		if p == nil || !p.owns() {
+		if p == nil || !p.leads() {
 			continue
 		}
 		switch {
-		case g.State == store.Building && p.current() == nil && !h.isLive(ctx, g):
+		case g.State == store.Building && p.owns() && p.current() == nil && !h.isLive(ctx, g):
 			err := p.startBuild(p.ctx, h, g)
 			p.tellBuildError(ctx, h, g, err)
 		case g.State == store.Dropping, g.State == store.Retired && time.Since(g.RetiredAt) > p.conf.KeepOld:
@@ -124,12 +123,6 @@ func (h *Host) drop(ctx context.Context, g *store.GenerationStatus) {
 	}
 }
 
-// owns reports whether this host delivers the plugin's events.
-func (p *hosted) owns() bool {
-	st := p.status()
-	return st.Epoch != 0 && st.State != delivery.Waiting && st.State != delivery.Stopped
-}
-
 // current is the build beside the live generation, nil if there is none.
 func (p *hosted) current() *build {
 	p.mu.Lock()
@@ -143,7 +136,8 @@ func (h *Host) aboutGenerations(ctx context.Context, p *hosted, r store.Request)
 	if r.Action != store.AskRebuild && r.Action != store.AskRollback && r.Action != store.AskDrop {
 		return false
 	}
-	if !p.owns() || !p.take(r.ID) {
+	// Going back takes all partitions, which come to one host since it was asked for.
+	if !p.leads() || r.Action == store.AskRollback && !p.owns() || !p.take(r.ID) {
 		return true
 	}
 	h.group.Go(func() error {
@@ -269,7 +263,11 @@ func (p *hosted) beginBuild(ctx context.Context, h *Host, digest string) (store.
 // buildStart is where a read model begins: where it is declared, or at the first event.
 func (p *hosted) buildStart(ctx context.Context, h *Host) (event.Position, error) {
 	at, err := BuildStart(ctx, h.store, &p.conf)
-	return min(at, p.status().Position), err
+	if err != nil {
+		return 0, err
+	}
+	live, err := h.store.FindPlugin(ctx, p.conf.Name)
+	return min(at, live.Position), err
 }
 
 // BuildStart returns the position after which a rebuild of a plugin begins: its declared start if that is a position or
@@ -319,7 +317,7 @@ func (p *hosted) rebuildDeclared(ctx context.Context, h *Host, wasm []byte) erro
 func (p *hosted) rebuildWith(ctx context.Context, h *Host, m *plugin.Module, wasm []byte) ReloadOutcome {
 	digest := m.Digest()
 	_ = m.Close(ctx) // it is loaded again for the build; closing a module cannot fail
-	if !p.owns() {
+	if !p.leads() {
 		p.wantsBuild.Store(true) // as soon as it does, if the owner does not build it
 	} else if err := p.rebuildDeclared(ctx, h, wasm); err != nil {
 		p.declare("") // so that it is tried again

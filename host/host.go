@@ -60,12 +60,15 @@ type Host struct {
 	sweep    chan struct{}   // makes watchGenerations look at once
 	reloads  chan chan<- []ReloadOutcome
 	asked    chan struct{} // makes watchRequests look at once
+	leases   chan struct{} // makes watchLeases look at once
+	declared chan struct{} // makes keepLease tell what is declared now
 
 	mu          sync.Mutex
 	plugins     []*hosted
-	reloading   map[int64]bool    // requests to reload that have been begun
-	refused     map[string]string // plugins whose section of hosts.toml cannot be used, and why
-	refusedFile string            // why hosts.toml as a whole cannot be used as it is now
+	reloading   map[int64]bool       // requests to reload that have been begun
+	gathered    map[string]time.Time // plugins whose partitions are to be on one host, and when somebody asked for that
+	refused     map[string]string    // plugins whose section of hosts.toml cannot be used, and why
+	refusedFile string               // why hosts.toml as a whole cannot be used as it is now
 
 	metrics *metrics
 	traces  *traces.Exporter // nil if there are none
@@ -107,14 +110,17 @@ func open(ctx context.Context, conf *config.Config, s store.Store, o Options) (*
 		store:     s,
 		engine:    engine,
 		self:      store.Host{ID: uuid.NewString(), Name: conf.Host.Name, Process: processIdentity(), StartedAt: time.Now()},
-		tail:      tail.New(s, tail.Options{MaxPoll: conf.Store.PollMax, Logger: log}),
 		reloads:   make(chan chan<- []ReloadOutcome),
 		asked:     make(chan struct{}, 1),
+		leases:    make(chan struct{}, 1),
+		declared:  make(chan struct{}, 1),
+		gathered:  make(map[string]time.Time),
 		refused:   make(map[string]string),
 		reloading: make(map[int64]bool),
 		sweep:     make(chan struct{}, 1),
 	}
 	h.memory = newIdleMemory()
+	h.tail = tail.New(s, tail.Options{MaxPoll: conf.Store.PollMax, OnBell: h.heardBell, Logger: log})
 	h.metrics = newMetrics(h)
 	if url := conf.Telemetry.OTLP; url != "" {
 		h.traces = traces.New(traces.Options{URL: url, Host: conf.Host.Name, Logger: log})
@@ -152,10 +158,9 @@ func (h *Host) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := h.store.RegisterHost(ctx, h.self, h.conf.Host.LeaseTTL); err != nil {
+	if err := h.register(ctx); err != nil {
 		return errors.Join(fmt.Errorf("register the host: %w", err), closeListener(listener))
 	}
-	h.removeDead(ctx)
 	err = h.runParts(ctx, floor, listener)
 	bye, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.conf.Host.ShutdownTimeout)
 	defer cancel()
@@ -198,6 +203,15 @@ func (h *Host) runParts(ctx context.Context, floor event.Position, listener net.
 		return nil
 	}
 	return err
+}
+
+// heardBell looks at what another host wants to be looked at: a request, a lease that became free, a host that came.
+func (h *Host) heardBell() {
+	h.lookAtLeases()
+	select {
+	case h.asked <- struct{}{}:
+	default:
+	}
 }
 
 // tellReady waits for the first look at the log: a host that refuses to go on with it was never ready.

@@ -129,16 +129,19 @@ func (a api) Ask(ctx context.Context, r store.Request) (admin.Asked, error) {
 type toldState struct {
 	delivery.State
 	changes *admin.Changes
+	split   bool // the plugin has several partitions
 }
 
 // Commit is the store's. One that may or may not have been applied counts as a change that nobody knows.
 func (s toldState) Commit(ctx context.Context, c store.Commit) error {
 	err := s.State.Commit(ctx, c)
 	switch {
+	case err == nil && s.split:
+		s.changes.Moved(c.Root)
 	case err == nil:
 		s.changes.Committed(&c)
 	case !errors.Is(err, store.ErrLeaseLost) && !errors.Is(err, store.ErrCheckpointMoved):
-		s.changes.Unsure(c.Generation)
+		s.changes.Unsure(c.Root)
 	}
 	return err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"eshost/host/config"
@@ -48,6 +49,12 @@ func (p *hosted) settleModule(ctx context.Context, h *Host, gen store.Generation
 		return fmt.Errorf("read what stands in for the module of plugin %q: %w", p.conf.Name, err)
 	}
 	declared := p.declaredDigest()
+	rows, err := h.store.Partitions(ctx, gen.ID)
+	if err != nil {
+		return fmt.Errorf("read the partitions of plugin %q: %w", p.conf.Name, err)
+	}
+	p.setUnits(rows)
+	defer h.lookAtLeases()
 	if in.Digest != "" && in.InsteadOf == declared {
 		return p.standIn(ctx, h, in.Digest, p.conf)
 	}
@@ -127,21 +134,24 @@ func (p *hosted) moduleOf(ctx context.Context, h *Host, digest string) (*plugin.
 
 // liveState is the store of the plugin's live generation.
 //
-// Invariant 2: nobody delivers to a generation that another host has put another one in the place of.
+// Invariant 2: nobody delivers to a generation that another host has put another one in the place of, nor to a partition
+// that another host has given other events.
 type liveState struct {
 	delivery.State
 	host *Host
 	p    *hosted
+	gen  store.Generation // the partition, as it was found
 }
 
-// Acquire takes the lease of the live generation. Once it is taken no other host can make another one the live one.
+// Acquire takes the lease of a partition of the live generation. Once it is taken no other host can make another
+// generation the live one, or split it anew.
 func (s liveState) Acquire(ctx context.Context, generation int64, hostID string) (store.Lease, error) {
 	lease, err := s.State.Acquire(ctx, generation, hostID)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return lease, err
 	}
 	live, findErr := s.host.store.FindPlugin(ctx, s.p.conf.Name)
-	if err == nil && findErr == nil && live.ID == generation {
+	if err == nil && findErr == nil && live.ID == s.gen.Root && sameSplit(&s.gen, lease.Partitions, lease.OrderBy) {
 		return lease, nil
 	}
 	if err == nil {
@@ -151,7 +161,12 @@ func (s liveState) Acquire(ctx context.Context, generation int64, hostID string)
 		return store.Lease{}, findErr
 	}
 	s.p.goAstray()
-	return store.Lease{}, errors.Join(errors.New("another generation is live now"), err)
+	return store.Lease{}, errors.Join(errors.New("another generation is live now, or it has other partitions"), err)
+}
+
+// sameSplit reports whether a partition has the same events as it had when it was found in the store.
+func sameSplit(gen *store.Generation, partitions int, orderBy string) bool {
+	return partitions == gen.Partitions && (partitions < 2 || orderBy == gen.OrderBy)
 }
 
 // goAstray says that the live generation may be another one: it is looked for as soon as the runner has ended.
@@ -172,17 +187,12 @@ func (h *Host) rollBack(ctx context.Context, p *hosted, r store.Request) (string
 	if err != nil {
 		return "", fmt.Errorf("load the module that made generation %d: %w", to.Number, err)
 	}
-	done := make(chan error, 1)
 	a := store.Answer{Request: r.ID, State: store.Done, Text: fmt.Sprintf("generation %d is live again, from position %d", to.Number, to.Position)}
-	p.between(func(ctx context.Context) { done <- p.goBack(ctx, h, to, m, a) })
-	select {
-	case err = <-done:
-	case <-p.done:
-		err = context.Canceled
-		select {
-		case err = <-done:
-		default:
-		}
+	back := func(ctx context.Context) error { return p.goBack(ctx, h, to, m, a) }
+	if p.conf.Emits() {
+		err = p.aligned(ctx, h, back)
+	} else {
+		err = p.betweenRunners(ctx, back)
 	}
 	if err != nil {
 		return "", errors.Join(err, m.Close(context.WithoutCancel(ctx)))
@@ -211,29 +221,32 @@ func (p *hosted) nothingWaits(ctx context.Context, h *Host) error {
 
 // goBack is called between two runners: the lease of the live generation is this host's.
 func (p *hosted) goBack(ctx context.Context, h *Host, to store.GenerationStatus, m *plugin.Module, a store.Answer) error {
-	live, err := h.store.Acquire(ctx, p.gen.ID, h.self.ID)
+	live, at, err := p.leases(ctx, h, p.rows())
 	if err == nil {
 		err = p.nothingWaits(ctx, h)
 	}
 	if err != nil {
 		return err
 	}
-	back, err := h.store.Acquire(ctx, to.ID, h.self.ID)
+	rows, err := h.store.Partitions(ctx, to.ID)
+	if err != nil {
+		return err
+	}
+	back, _, err := p.leases(ctx, h, rows)
 	if err != nil {
 		return err
 	}
 	// What was emitted once is not emitted again, whichever of the two is further.
-	held := max(live.Position, p.heldUntil, to.HeldUntil)
+	held := max(slices.Min(at), p.heldUntil, to.HeldUntil)
 	err = h.store.SwitchGeneration(ctx, store.Switch{
-		Plugin: p.conf.Name, Owner: h.self.ID, Rollback: true,
-		From: []store.Held{{Generation: p.gen.ID, Epoch: live.Epoch}}, To: []store.Held{{Generation: to.ID, Epoch: back.Epoch}},
+		Plugin: p.conf.Name, Owner: h.self.ID, From: live, To: back, Rollback: true,
 		HeldUntil: held, StandIn: p.standInFor(m.Digest()), Answers: []store.Answer{a},
 	})
 	if err != nil {
 		p.goAstray()
 		return err
 	}
-	p.become(ctx, to.Generation, held, m)
-	h.log.Info("an earlier generation is live again", "plugin", p.conf.Name, "generation", to.Number, "position", back.Position)
+	p.become(ctx, h, to.Generation, rows, held, m)
+	h.log.Info("an earlier generation is live again", "plugin", p.conf.Name, "generation", to.Number, "position", to.Position)
 	return nil
 }

@@ -181,7 +181,7 @@ func (l live) collectPlugin(ch chan<- prometheus.Metric, p *hosted, st delivery.
 	l.h.mu.Unlock()
 	gauge(ch, pluginRefused, flag(section || p.refusal() != nil), name)
 	if st.Epoch != 0 && !now.Polled.IsZero() { // its checkpoint is known
-		gauge(ch, lagEvents, float64(l.h.tail.Behind(st.Position, event.Filter{Types: p.conf.Events})), name)
+		gauge(ch, lagEvents, float64(p.behindBy(l.h.tail)), name)
 		gauge(ch, lagPositions, float64(max(0, now.Watermark-st.Position)), name)
 		gauge(ch, lagSeconds, l.h.ages.of(st.Position, now).Seconds(), name)
 	}
@@ -202,7 +202,7 @@ func (p *hosted) building() (event.Position, bool) {
 	if p.build == nil {
 		return 0, false
 	}
-	return p.build.runner.Status().Position, true
+	return p.build.status().Position, true
 }
 
 func gauge(ch chan<- prometheus.Metric, d *prometheus.Desc, v float64, labels ...string) {

@@ -34,6 +34,8 @@ type hosted struct {
 	gen       store.Generation // the live one
 	heldUntil event.Position
 
+	halt       halt        // where all partitions stop
+	resizing   atomic.Bool // the partitions are being changed
 	astray     atomic.Bool // another generation may be the live one
 	wantsBuild atomic.Bool // the module was changed while no host ran, and is to build the read model anew
 
@@ -47,10 +49,10 @@ type hosted struct {
 	next    *plugin.Module // that takes its place as soon as its runner has ended
 	replace context.CancelCauseFunc
 	refused *admin.Refused
-	runner  *delivery.Runner
-	before  delivery.Status // of the runners before this one: what they have handled
-	reason  string          // why there is no runner yet
-	woken   chan struct{}   // the lease may have become free
+	units   []*unit         // the live generation's partitions; none before it is located
+	before  delivery.Status // of the units before these: what they have handled
+	reason  string          // why there are no units yet
+	hold    string          // why there are no other partitions yet, although they are declared
 
 	pool pool
 }
@@ -66,7 +68,7 @@ func loadPlugin(ctx context.Context, engine *plugin.Engine, conf config.Plugin) 
 	if err != nil {
 		return nil, err
 	}
-	return &hosted{conf: conf, module: m, declared: m.Digest(), stamp: info, reason: "starting", woken: make(chan struct{}, 1)}, nil
+	return &hosted{conf: conf, module: m, declared: m.Digest(), stamp: info, reason: "starting"}, nil
 }
 
 // compileModule checks and compiles a plugin's module: the bytes whose digest is compared with the one that is
@@ -118,20 +120,13 @@ func (p *hosted) run(ctx context.Context, h *Host) error {
 	if err != nil {
 		return &Error{Subject: pluginSubject(p.conf.Name), Err: err}
 	}
-	reader := h.tail.NewReader(event.Filter{Types: p.conf.Events})
-	defer reader.Close()
 	h.metrics.delivery.Begin(p.conf.Name)
 	for ctx.Err() == nil {
 		m, run, err := p.begin(ctx)
 		if err != nil {
 			return err
 		}
-		o := p.options(h, p.gen.ID)
-		o.HeldUntil = p.heldUntil
-		state, feed := h.traced(p.conf.Name, liveState{toldState{h.store, &h.changes}, h, p}, reader)
-		r := delivery.NewRunner(state, feed, module{m, p.conf.Limits.Memory, &p.pool}, o)
-		p.setRunner(r)
-		deliver(run, r, p.woken)
+		p.deliver(run, h, m)
 		p.interlude(ctx)
 		if p.astray.Swap(false) {
 			if err := p.locate(ctx, h); err != nil {
@@ -142,26 +137,26 @@ func (p *hosted) run(ctx context.Context, h *Host) error {
 	return nil
 }
 
-// deliver runs a runner until ctx ends: again and again while another host has the lease.
-func deliver(ctx context.Context, r *delivery.Runner, woken <-chan struct{}) {
-	for r.Run(ctx) != nil {
-		select {
-		case <-ctx.Done():
-			return
-		case <-woken:
-		case <-time.After(time.Second):
-		}
+// deliver runs the plugin's units with one module until ctx ends and all of them have.
+func (p *hosted) deliver(ctx context.Context, h *Host, m *plugin.Module) {
+	var g sync.WaitGroup
+	for _, u := range p.parts() {
+		g.Go(func() { u.run(ctx, h, m) })
 	}
+	g.Wait()
+	<-ctx.Done()
 }
 
-// options are how the plugin's events are delivered to one of its generations.
-func (p *hosted) options(h *Host, generation int64) delivery.Options {
-	order, _ := delivery.ParseOrder(string(p.conf.OrderBy)) // run has looked
+// options are how the plugin's events are delivered to a partition of one of its generations.
+func (p *hosted) options(h *Host, gen *store.Generation) delivery.Options {
 	return delivery.Options{
 		Plugin:       p.conf.Name,
-		Generation:   generation,
+		Generation:   gen.ID,
+		Root:         gen.Root,
+		Partition:    gen.Partition,
+		Partitions:   gen.Partitions,
 		HostID:       h.self.ID,
-		Order:        order,
+		Order:        p.orderOf(gen),
 		Lanes:        p.conf.Lanes,
 		LaneWork:     h.o.LaneWork,
 		MaxBatch:     p.conf.Batch,
@@ -178,18 +173,6 @@ func (p *hosted) options(h *Host, generation int64) delivery.Options {
 	}
 }
 
-// setRunner counts on from the runner before.
-func (p *hosted) setRunner(r *delivery.Runner) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.runner != nil {
-		last := p.runner.Status()
-		p.before.Handled += last.Handled
-		p.before.Failed += last.Failed
-	}
-	p.runner, p.reason = r, ""
-}
-
 // place returns the plugin's live generation; a new plugin gets its first one at the configured start.
 func (p *hosted) place(ctx context.Context, h *Host) (store.Generation, error) {
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
@@ -197,7 +180,7 @@ func (p *hosted) place(ctx context.Context, h *Host) (store.Generation, error) {
 		if errors.Is(err, store.ErrNotFound) {
 			var start event.Position
 			if start, err = p.start(ctx, h); err == nil {
-				gen, err = h.store.EnsurePlugin(ctx, p.conf.Name, start, 1, string(p.conf.OrderBy))
+				gen, err = h.store.EnsurePlugin(ctx, p.conf.Name, start, p.conf.Partitions, string(p.conf.OrderBy))
 			}
 		}
 		if ctx.Err() != nil {
@@ -256,27 +239,12 @@ func (p *hosted) setReason(reason string) {
 	p.reason = reason
 }
 
-func (p *hosted) status() delivery.Status {
+// setHold says why the plugin does not have the partitions yet that are declared. Invariant 9.
+func (p *hosted) setHold(why string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.runner == nil {
-		return delivery.Status{State: delivery.Starting, Reason: p.reason}
-	}
-	st := p.runner.Status()
-	st.Handled += p.before.Handled
-	st.Failed += p.before.Failed
-	return st
+	p.hold = why
 }
-
-// wake makes a plugin that waits for its lease ask for it again.
-func (p *hosted) wake() {
-	select {
-	case p.woken <- struct{}{}:
-	default:
-	}
-}
-
-func (p *hosted) waiting() bool { return p.status().State == delivery.Waiting }
 
 // module and instance give the sandbox the shape that delivery wants.
 type module struct {

@@ -16,15 +16,17 @@ import (
 	"eshost/host/store"
 )
 
-// build is a generation of a plugin on its way to become the live one. Its runner goes no further than the live one's,
-// so that both can be made to meet at one position: there the new one takes over what the old one has emitted so far.
+// build is a generation of a plugin on its way to become the live one. Each of its partitions goes no further than the
+// live one's, so that both can be made to meet at one position: there the new one takes over what the old one has emitted
+// so far.
 type build struct {
 	gen    store.GenerationStatus
 	module *plugin.Module
-	runner *delivery.Runner
+	parts  []*delivery.Runner // by partition
+	rows   []store.Generation // of the partitions
 	stop   context.CancelCauseFunc
-	done   chan struct{} // closed when the runner has stopped and the module is given up
-	ended  chan struct{} // closed when the runner has stopped
+	done   chan struct{} // closed when the runners have stopped and the module is given up
+	ended  chan struct{} // closed when the runners have stopped
 	// declared says that the module was the declared one when the build was begun.
 	declared bool
 	live     atomic.Bool // it has become the live one: the module is the plugin's now
@@ -47,6 +49,15 @@ const (
 
 // startBuild goes on with a generation that is being built, until it is live or ctx ends.
 func (p *hosted) startBuild(ctx context.Context, h *Host, gen *store.GenerationStatus) error {
+	rows, err := h.store.Partitions(ctx, gen.ID)
+	if err != nil {
+		return fmt.Errorf("read the partitions of generation %d: %w", gen.Number, err)
+	}
+	leaders := p.parts()
+	if len(rows) != len(leaders) {
+		return fmt.Errorf("generation %d has %d partitions, the live one has %d: give it up with eshost rebuild %s --drop-old --generation %[1]d",
+			gen.Number, len(rows), len(leaders), p.conf.Name)
+	}
 	wasm, err := h.store.Module(ctx, gen.Module)
 	if err != nil {
 		return fmt.Errorf("read the module to build with: %w", err)
@@ -55,25 +66,28 @@ func (p *hosted) startBuild(ctx context.Context, h *Host, gen *store.GenerationS
 	if err != nil {
 		return err
 	}
-	filter := event.Filter{Types: p.conf.Events}
-	reader := h.tail.NewReader(filter)
-	o := p.options(h, gen.ID)
-	o.HeldUntil, o.Committed = math.MaxInt64, nil
-	o.Metrics = nil // they are the live generation's
-	o.Logger = o.Logger.With("generation", gen.Number)
-	b := &build{gen: *gen, module: m, declared: gen.Module == p.declaredDigest(), done: make(chan struct{}), ended: make(chan struct{})}
-	feed := &following{Feed: reader, log: h.store, filter: filter, leader: p}
-	b.runner = delivery.NewRunner(unpaused{toldState{h.store, &h.changes}}, feed, module{m, p.conf.Limits.Memory, &p.pool}, o)
+	b := &build{gen: *gen, module: m, rows: rows, declared: gen.Module == p.declaredDigest(), done: make(chan struct{}), ended: make(chan struct{})}
 	run, stop := context.WithCancelCause(ctx)
 	b.stop = stop
+	var g sync.WaitGroup
+	for i := range rows {
+		reader := h.tail.NewReader(p.filter(&rows[i]))
+		r := p.buildRunner(h, b, i, leaders[i], reader)
+		b.parts = append(b.parts, r)
+		g.Go(func() {
+			defer reader.Close()
+			for r.Run(run) != nil { // another host has the lease: it has just given the plugin up, or takes it
+				sleepFor(run, time.Second)
+			}
+		})
+	}
 	p.mu.Lock()
 	p.build = b
 	p.mu.Unlock()
 	h.log.Info("building a generation beside the live one", "plugin", p.conf.Name, "generation", gen.Number, "digest", gen.Module, "from", gen.Position)
 	h.group.Go(func() error {
 		defer close(b.ended)
-		defer reader.Close()
-		deliver(run, b.runner, nil)
+		g.Wait()
 		return nil
 	})
 	h.group.Go(func() error {
@@ -84,6 +98,43 @@ func (p *hosted) startBuild(ctx context.Context, h *Host, gen *store.GenerationS
 		return nil
 	})
 	return nil
+}
+
+// buildRunner builds one partition behind the live one's.
+func (p *hosted) buildRunner(h *Host, b *build, i int, leader *unit, reader delivery.Feed) *delivery.Runner {
+	o := p.options(h, &b.rows[i])
+	o.HeldUntil, o.Committed = math.MaxInt64, nil
+	o.Metrics = nil // they are the live generation's
+	o.Logger = o.Logger.With("generation", b.gen.Number)
+	feed := &limited{Feed: reader, log: h.store, filter: p.filter(&b.rows[i]), end: leader.position}
+	state := unpaused{toldState{h.store, &h.changes, len(b.rows) > 1}}
+	return delivery.NewRunner(state, feed, module{b.module, p.conf.Limits.Memory, &p.pool}, o)
+}
+
+// position is how far the unit has come.
+func (u *unit) position() (event.Position, bool) {
+	u.p.mu.Lock()
+	defer u.p.mu.Unlock()
+	if u.runner == nil {
+		return 0, true
+	}
+	return u.runner.Status().Position, true
+}
+
+// status is all partitions' together: the lowest position, and the state of the first that does not simply run.
+func (b *build) status() delivery.Status {
+	sum := b.parts[0].Status()
+	for _, r := range b.parts[1:] {
+		st := r.Status()
+		sum.Position = min(sum.Position, st.Position)
+		sum.Retrying += st.Retrying
+		sum.Parked += st.Parked
+		sum.Waiting += st.Waiting
+		if sum.State == delivery.Running && sum.Epoch != 0 {
+			sum.State, sum.Reason, sum.Epoch = st.State, st.Reason, st.Epoch
+		}
+	}
+	return sum
 }
 
 // endBuild forgets a build that has ended. One that is not live is found again in the store, by whoever owns the plugin.
@@ -107,46 +158,6 @@ type unpaused struct{ delivery.State }
 
 func (unpaused) Paused(context.Context, string) (*store.Pause, error) { return nil, nil }
 
-// following is a feed that stays behind the live generation.
-type following struct {
-	delivery.Feed
-	log    store.Log
-	filter event.Filter
-	leader *hosted
-}
-
-// nearPositions is how far the end may be away for events to be read at once, without waiting for more to come.
-const nearPositions = 20_000
-
-// Next waits until the live generation is ahead, and returns nothing that it has not passed. Invariant 1: what it has
-// passed is final.
-func (f *following) Next(ctx context.Context, after event.Position, limit, maxBytes int) (event.Batch, error) {
-	var to event.Position
-	for {
-		if to = f.leader.status().Position; to > after {
-			break
-		}
-		select {
-		case <-ctx.Done():
-			return event.Batch{}, ctx.Err()
-		case <-time.After(buildLook):
-		}
-	}
-	if to-after <= nearPositions {
-		return f.log.Read(ctx, store.ReadOptions{After: after, UpTo: to, Filter: f.filter, Limit: limit, MaxBytes: maxBytes})
-	}
-	b, err := f.Feed.Next(ctx, after, limit, maxBytes)
-	if err != nil || b.UpTo <= to {
-		return b, err
-	}
-	n := 0
-	for n < len(b.Events) && b.Events[n].Position <= to {
-		n++
-	}
-	b.Events, b.UpTo = b.Events[:n], to
-	return b, nil
-}
-
 // awaitMeeting has the live generation's runner end when the new one is close behind it, and returns when the two have
 // met or the build has no future here.
 func (p *hosted) awaitMeeting(ctx context.Context, h *Host, b *build) {
@@ -159,7 +170,7 @@ func (p *hosted) awaitMeeting(ctx context.Context, h *Host, b *build) {
 			return
 		case <-ticker.C:
 		}
-		live, next := p.status(), b.runner.Status()
+		live, next := p.status(), b.status()
 		if live.State == delivery.Waiting {
 			return // whoever owns the plugin goes on with the build
 		}
@@ -172,18 +183,25 @@ func (p *hosted) awaitMeeting(ctx context.Context, h *Host, b *build) {
 		if why != "" {
 			continue
 		}
-		met := make(chan error, 1)
-		p.between(func(ctx context.Context) { met <- p.meet(ctx, h, b) })
-		select {
-		case <-ctx.Done():
+		if err := p.meetBetween(ctx, h, b); err == nil || ctx.Err() != nil {
 			return
-		case err := <-met:
-			if err == nil {
-				return
-			}
-			rest = time.Now().Add(meetAgain)
 		}
+		rest = time.Now().Add(meetAgain)
 	}
+}
+
+// meetBetween has both generations meet. Where the plugin emits events all partitions come to one position first: up to
+// there the old one has emitted them, and from there on the new one does.
+func (p *hosted) meetBetween(ctx context.Context, h *Host, b *build) error {
+	meet := func(ctx context.Context) error { return p.meet(ctx, h, b) }
+	if !p.conf.Emits() {
+		return p.betweenRunners(ctx, meet)
+	}
+	err := p.aligned(ctx, h, meet)
+	if err != nil && ctx.Err() == nil {
+		h.log.Info("the new generation cannot take over yet", "plugin", p.conf.Name, "generation", b.gen.Number, "reason", err)
+	}
+	return err
 }
 
 // near reports whether both move and the new one would reach the live one soon.
@@ -256,7 +274,7 @@ func (p *hosted) meet(ctx context.Context, h *Host, b *build) error {
 		}
 		return err
 	}
-	log.Info("the new generation is live", "position", p.gen.Position, "parked", b.runner.Status().Parked, "pause", time.Since(began).Round(time.Millisecond))
+	log.Info("the new generation is live", "position", p.gen.Position, "parked", b.status().Parked, "pause", time.Since(began).Round(time.Millisecond))
 	return nil
 }
 
@@ -269,22 +287,18 @@ func (p *hosted) switchTo(ctx context.Context, h *Host, b *build) error {
 	if b.over {
 		return errors.New("its build has ended")
 	}
-	last := p.status() // nothing is committed to the live one any more
-	if why := p.notYet(last, b.runner.Status()); why != "" {
+	if why := p.notYet(p.status(), b.status()); why != "" { // nothing is committed to the live one any more
 		return errors.New(why)
 	}
-	old, err := h.store.Acquire(ctx, p.gen.ID, h.self.ID)
+	old, at, err := p.leases(ctx, h, p.rows())
 	if err == nil {
 		err = p.nothingWaits(ctx, h)
 	}
 	if err != nil {
 		return err
 	}
-	for until := time.Now().Add(meetPatience); b.runner.Status().Position < old.Position; {
-		if ctx.Err() != nil || time.Now().After(until) {
-			return fmt.Errorf("it is at %d of %d after %s", b.runner.Status().Position, old.Position, meetPatience)
-		}
-		time.Sleep(time.Millisecond)
+	if err := b.reach(ctx, at); err != nil {
+		return err
 	}
 	switch edited, err := b.outdated(ctx, h); {
 	case err != nil:
@@ -294,14 +308,14 @@ func (p *hosted) switchTo(ctx context.Context, h *Host, b *build) error {
 	}
 	b.stop(delivery.ErrReplaced)
 	<-b.ended
-	next, err := h.store.Acquire(ctx, b.gen.ID, h.self.ID)
-	if err == nil && next.Position != old.Position {
-		err = fmt.Errorf("it is at %d, the live one at %d", next.Position, old.Position)
+	next, reached, err := p.leases(ctx, h, b.rows)
+	if err == nil && !slices.Equal(reached, at) {
+		err = fmt.Errorf("it is at %v, the live one at %v", reached, at)
 	}
 	if err != nil {
 		return err
 	}
-	held := max(old.Position, p.heldUntil)
+	held := max(slices.Min(at), p.heldUntil)
 	m, standIn := b.module, p.standInFor(b.module.Digest())
 	if b.declared && standIn.Digest != "" { // the file has another module by now, which goes on with what this one made
 		if m, err = p.moduleOf(ctx, h, p.declaredDigest()); err != nil {
@@ -310,9 +324,7 @@ func (p *hosted) switchTo(ctx context.Context, h *Host, b *build) error {
 		standIn = store.StandIn{}
 	}
 	err = h.store.SwitchGeneration(ctx, store.Switch{
-		Plugin: p.conf.Name, Owner: h.self.ID,
-		From: []store.Held{{Generation: p.gen.ID, Epoch: old.Epoch}}, To: []store.Held{{Generation: b.gen.ID, Epoch: next.Epoch}},
-		HeldUntil: held, StandIn: standIn,
+		Plugin: p.conf.Name, Owner: h.self.ID, From: old, To: next, HeldUntil: held, StandIn: standIn,
 	})
 	if err != nil {
 		p.goAstray() // it may have been made all the same
@@ -320,8 +332,22 @@ func (p *hosted) switchTo(ctx context.Context, h *Host, b *build) error {
 	}
 	b.live.Store(m == b.module)
 	gen := b.gen.Generation
-	gen.Position = old.Position
-	p.become(ctx, gen, held, m)
+	gen.Position = slices.Min(at)
+	p.become(ctx, h, gen, b.rows, held, m)
+	return nil
+}
+
+// reach waits until each partition has come to where the live one's stands.
+func (b *build) reach(ctx context.Context, at []event.Position) error {
+	until := time.Now().Add(meetPatience)
+	for i, r := range b.parts {
+		for r.Status().Position < at[i] {
+			if ctx.Err() != nil || time.Now().After(until) {
+				return fmt.Errorf("it is at %d of %d after %s", r.Status().Position, at[i], meetPatience)
+			}
+			time.Sleep(time.Millisecond)
+		}
+	}
 	return nil
 }
 
@@ -356,10 +382,15 @@ func (p *hosted) standInFor(digest string) store.StandIn {
 	return store.StandIn{Digest: digest, InsteadOf: declared}
 }
 
-// become makes another generation the one that this host delivers to, with its module.
-func (p *hosted) become(ctx context.Context, gen store.Generation, heldUntil event.Position, m *plugin.Module) {
+// become makes another generation the one that this host delivers to, with its module. Its leases are this host's.
+func (p *hosted) become(ctx context.Context, h *Host, gen store.Generation, rows []store.Generation, heldUntil event.Position, m *plugin.Module) {
 	p.setNext(ctx, m)
 	p.gen, p.heldUntil = gen, heldUntil
+	p.setUnits(rows)
+	for _, u := range p.parts() {
+		u.decide(true, "")
+	}
+	h.lookAtLeases()
 }
 
 // setNext has a module take the place of the one that runs as soon as its runner has ended.

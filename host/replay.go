@@ -164,7 +164,7 @@ func newReplayer(ctx context.Context, s store.Store, conf config.Plugin, o Repla
 			if m, err = compileModule(ctx, r.engine, conf, w); err == nil {
 				r.modules = append(r.modules, m)
 				sandboxed := trialModule{module{Module: m, memory: conf.Limits.Memory, pool: new(pool)}}
-				r.replicas = append(r.replicas, trial.NewReplica(sandboxed, trial.Options{Key: order, Attempts: conf.Retry.Attempts}))
+				r.replicas = append(r.replicas, trial.NewReplica(sandboxed, trial.Options{Key: order, Attempts: conf.Retry.Attempts, Partitioned: conf.Partitions > 1}))
 			}
 		}
 	}

@@ -29,6 +29,14 @@ func Ask(ctx context.Context, s store.State, r store.Request) (store.Request, er
 			return r, err
 		}
 	}
+	if r.Action == store.AskRetry && !one {
+		// Each partition retries its own. The first one's answer is waited for, the last to be asked.
+		for r.Partition = g.Partitions - 1; r.Partition > 0; r.Partition-- {
+			if _, err := s.Ask(ctx, r); err != nil {
+				return r, err
+			}
+		}
+	}
 	id, err := s.Ask(ctx, r)
 	if err != nil {
 		return r, err
@@ -103,10 +111,13 @@ func (h *Host) Ask(ctx context.Context, r store.Request) (store.Request, error) 
 	return r, nil
 }
 
+// requestLook is how often a host looks for requests that it has not heard the bell of.
+const requestLook = 2 * time.Second
+
 // watchRequests forwards what people ask for to this host's plugins until ctx ends: one look for all of them.
 // A request is forwarded again and again until it is answered.
 func (h *Host) watchRequests(ctx context.Context) {
-	ticker := time.NewTicker(time.Second)
+	ticker := time.NewTicker(requestLook)
 	defer ticker.Stop()
 	for {
 		select {
@@ -124,7 +135,14 @@ func (h *Host) watchRequests(ctx context.Context) {
 				h.reloadFor(ctx, r)
 				continue
 			}
-			if p := h.find(r.Plugin); p != nil && !h.aboutGenerations(ctx, p, r) {
+			p := h.find(r.Plugin)
+			if p == nil {
+				continue
+			}
+			if r.Action == store.AskRollback {
+				h.gatherAll(p.conf.Name)
+			}
+			if !h.aboutGenerations(ctx, p, r) {
 				p.do(r)
 			}
 		}
@@ -138,9 +156,10 @@ func (p *hosted) do(r store.Request) {
 	default:
 		return
 	}
+	u := p.part(&r)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.runner != nil {
-		p.runner.Do(r)
+	if u != nil && u.runner != nil {
+		u.runner.Do(r)
 	}
 }

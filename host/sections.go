@@ -19,6 +19,7 @@ func (r *reloader) applyFile(ctx context.Context) []ReloadOutcome {
 		r.h.refuseFile(ctx, err.Error())
 		return []ReloadOutcome{{Result: ReloadRefused, Reason: err.Error()}}
 	}
+	defer r.h.declareAgain()
 	all := r.applySettings(ctx, conf)
 	r.h.mu.Lock()
 	clear(r.h.refused) // those that still are wrong are refused again

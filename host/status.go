@@ -7,6 +7,8 @@ import (
 
 	"eshost/host/event"
 	"eshost/host/internal/admin"
+	"eshost/host/internal/delivery"
+	"eshost/host/internal/tail"
 )
 
 // Status is the running host's own view of itself.
@@ -51,15 +53,59 @@ func (h *Host) Status() Status {
 			Retrying:     st.Retrying,
 			Parked:       st.Parked,
 			Waiting:      st.Waiting,
+			Partitions:   p.partitions(t.Watermark),
+		}
+		if view.Reason == "" {
+			view.Reason = p.held()
 		}
 		if st.Epoch != 0 { // its checkpoint is known
-			behind := int64(h.tail.Behind(st.Position, event.Filter{Types: p.conf.Events}))
+			behind := p.behindBy(h.tail)
 			view.LagEvents = &behind
 		}
 		s.Plugins = append(s.Plugins, view)
 	}
 	h.addRefused(&s)
 	return s
+}
+
+// partitions is what this host does with each of a plugin's partitions; nothing where there is one.
+func (p *hosted) partitions(watermark event.Position) []admin.Partition {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.units) < 2 {
+		return nil
+	}
+	list := make([]admin.Partition, len(p.units))
+	for i, u := range p.units {
+		st := u.status()
+		list[i] = admin.Partition{Partition: u.gen.Partition, State: string(st.State), Reason: st.Reason}
+		if st.Epoch != 0 {
+			list[i].Checkpoint = int64(st.Position)
+			list[i].LagPositions = max(0, int64(watermark-st.Position))
+		}
+	}
+	return list
+}
+
+// held is why the plugin does not have the partitions yet that are declared.
+func (p *hosted) held() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.hold
+}
+
+// behindBy counts the final events that the plugin's partitions here have not handled.
+func (p *hosted) behindBy(t *tail.Tail) int64 {
+	var sum int64
+	for _, u := range p.parts() {
+		p.mu.Lock()
+		st := u.status()
+		p.mu.Unlock()
+		if st.Epoch != 0 && st.State != delivery.Waiting {
+			sum += t.Behind(st.Position, u.filter())
+		}
+	}
+	return sum
 }
 
 // addRefused says what hosts.toml declares now and this host does not do.

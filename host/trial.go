@@ -54,7 +54,7 @@ type TrialLog struct {
 func Grants() []string { return plugin.Grants() }
 
 // TryModule runs a plugin's module over events without a store, in the sandbox and by the rules of a host. It takes the
-// plugin's module, events, order_by, allow, attempts, limits and config. It fails with ErrModule where a host would
+// plugin's module, events, order_by, partitions, allow, attempts, limits and config. It fails with ErrModule where a host would
 // refuse the module; events that fail are part of the report.
 func TryModule(ctx context.Context, conf config.Plugin, events []event.Event, o TrialOptions) (*TrialReport, error) {
 	logs := &trialLogs{engine: o.Logger}
@@ -75,7 +75,7 @@ func TryModule(ctx context.Context, conf config.Plugin, events []event.Event, o 
 	if err != nil {
 		return nil, errors.Join(err, engine.Close(ctx))
 	}
-	report, err := try(ctx, p, wanted(events, conf.Events), logs, trial.Options{Key: order, Attempts: conf.Retry.Attempts}, o)
+	report, err := try(ctx, p, wanted(events, conf.Events), logs, trial.Options{Key: order, Attempts: conf.Retry.Attempts, Partitioned: conf.Partitions > 1}, o)
 	if report != nil {
 		report.Skipped = len(events) - len(report.Outcomes)
 	}

@@ -30,7 +30,7 @@ func TestPgBouncer(t *testing.T) {
 		t.Errorf("status does not say that there is a pooler:\n%s", out)
 	}
 	freeze(t, firstHost, s)
-	awaitOwner(t, first, "second")
+	awaitShares(t, s, map[string]int{"second": 3})
 	firstHost.signal(syscall.SIGCONT)
 
 	first.must("reload")
@@ -41,7 +41,7 @@ func TestPgBouncer(t *testing.T) {
 	first.must("resume", "rust")
 
 	secondHost.kill()
-	awaitOwner(t, first, "first")
+	awaitShares(t, s, map[string]int{"first": 3})
 	secondHost = second.host()
 	secondHost.ready()
 	// Whoever ends the pooler's sessions ends what runs in them, and no more.

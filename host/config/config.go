@@ -95,7 +95,7 @@ type Plugin struct {
 	OrderBy OrderBy
 	// Partitions splits the plugin by ordering key, so that several hosts run it at the same time. Defaults to 1.
 	Partitions int
-	// Weight is how much of a host the plugin takes beside other plugins, all its partitions together. Defaults to 1.
+	// Weight is how much of a host the plugin, or each of its partitions, takes beside other plugins. Defaults to 1.
 	Weight float64
 	// Allow lists the grants the module gets. Defaults to state and log.
 	Allow []string

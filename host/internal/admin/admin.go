@@ -54,6 +54,18 @@ type Plugin struct {
 	Waiting   int    `json:"waiting_events"`
 	// Refused is the module, or the section of hosts.toml, that was put in the place of this one and cannot be used.
 	Refused *Refused `json:"refused,omitempty"`
+	// Partitions is what this host does with each of them, where the plugin has several. The fields above are those of
+	// the ones that it runs, together.
+	Partitions []Partition `json:"partitions,omitempty"`
+}
+
+// Partition is one partition of a plugin, as the host sees it. One that another host runs is waiting.
+type Partition struct {
+	Partition    int    `json:"partition"` // from 0
+	State        string `json:"state"`
+	Reason       string `json:"reason,omitempty"`
+	Checkpoint   int64  `json:"checkpoint"`
+	LagPositions int64  `json:"lag_positions"`
 }
 
 // Refused is a module that this host does not run.

@@ -19,7 +19,8 @@ import (
 //
 // A stream begins with a reset unless the client comes back to where it was. Several writes of a document
 // that are told at once are told as the last one. What another host's plugin changes this host does not
-// hear: its stream is a reset whenever the read model has changed, at most one a second.
+// hear, and partitions change documents out of order: such a stream is a reset whenever the read model has
+// changed, at most one a second.
 func (s *server) changes(w http.ResponseWriter, r *http.Request) error {
 	p := query(r, "after")
 	_, asked := p.text("after")
@@ -188,7 +189,7 @@ func (c *changeFeed) lookAtOwner(ctx context.Context) error {
 		switch {
 		case p.ID != c.gen.ID:
 			err = c.reset(ctx, "another generation")
-		case p.Owner == nil || p.Owner.ID == self:
+		case len(p.Partitions) < 2 && (p.Owner == nil || p.Owner.ID == self):
 			c.seen = signature{}
 			return nil
 		case c.seen != (signature{}) && now != c.seen:

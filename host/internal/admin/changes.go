@@ -90,6 +90,14 @@ func (c *Changes) Committed(commit *store.Commit) {
 	}
 }
 
+// Moved tells of a commit to a partition of a generation. Nothing of it is kept: partitions commit out of order, and on
+// several hosts.
+func (c *Changes) Moved(generation int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.log(generation).wake()
+}
+
 // Unsure tells of a commit of which nobody knows whether it was applied.
 func (c *Changes) Unsure(generation int64) {
 	c.mu.Lock()

@@ -33,6 +33,23 @@ type PluginView struct {
 	Waiting    int           `json:"waiting_events"`
 	Failure    *SequenceView `json:"first_failure,omitempty"`
 	Refused    *Refused      `json:"refused,omitempty"`
+	// Partitions are the plugin's, where it has several; the owner above is the first one's.
+	Partitions []PartitionView `json:"partitions,omitempty"`
+
+	rows []int64 // of the partitions in the store
+}
+
+// PartitionView is one partition of a plugin.
+type PartitionView struct {
+	Partition    int            `json:"partition"` // from 0
+	State        string         `json:"state"`
+	Reason       string         `json:"reason,omitempty"`
+	Checkpoint   event.Position `json:"checkpoint"`
+	LagPositions event.Position `json:"lag_positions"`
+	Owner        *OwnerView     `json:"owner,omitempty"`
+	Retrying     int            `json:"retrying_sequences"`
+	Parked       int            `json:"parked_sequences"`
+	Waiting      int            `json:"waiting_events"`
 }
 
 // OwnerView is the host that runs a plugin.
@@ -59,10 +76,11 @@ type SequenceView struct {
 
 // SpanView says which module made which positions.
 type SpanView struct {
-	Digest string         `json:"digest"`
-	From   event.Position `json:"from"` // exclusive
-	To     event.Position `json:"to"`
-	Since  *time.Time     `json:"since,omitempty"`
+	Partition *int           `json:"partition,omitempty"` // where the plugin has several
+	Digest    string         `json:"digest"`
+	From      event.Position `json:"from"` // exclusive
+	To        event.Position `json:"to"`
+	Since     *time.Time     `json:"since,omitempty"`
 }
 
 // ReloadView is a module that took over, or was refused.
@@ -115,17 +133,17 @@ func (s *server) detail(w http.ResponseWriter, r *http.Request, v PluginView) er
 	ctx, cancel := context.WithTimeout(r.Context(), readTime)
 	defer cancel()
 	spans, reloads := []SpanView{}, []ReloadView{}
-	if v.Generation > 0 {
-		gen, err := s.findPlugin(ctx, v.Name)
-		if err != nil {
-			return err
-		}
-		list, err := s.o.Store.Spans(ctx, gen.ID)
+	for i, row := range v.rows {
+		list, err := s.o.Store.Spans(ctx, row)
 		if err != nil {
 			return fmt.Errorf("read the modules of %s: %w", v.Name, err)
 		}
 		for _, sp := range list {
-			spans = append(spans, SpanView{Digest: sp.Digest, From: sp.From, To: sp.To, Since: moment(sp.Since)})
+			span := SpanView{Digest: sp.Digest, From: sp.From, To: sp.To, Since: moment(sp.Since)}
+			if len(v.rows) > 1 {
+				span.Partition = &i
+			}
+			spans = append(spans, span)
 		}
 	}
 	history, err := s.o.Store.Reloads(ctx, v.Name, reloadsShown)
@@ -163,8 +181,9 @@ func (s *server) views(ctx context.Context) ([]PluginView, error) {
 		v := s.view(p, watermark)
 		if here, ok := own[p.Plugin]; ok {
 			v.Refused = here.Refused
-			// The host itself knows sooner than the store.
-			if p.Owner != nil && p.Owner.ID == self.ID || !owned(p) {
+			// The host itself knows sooner than the store, what it runs as a whole.
+			if len(p.Partitions) > 1 {
+			} else if p.Owner != nil && p.Owner.ID == self.ID || !owned(p) {
 				v.State, v.Reason = here.State, here.Reason
 			}
 			if p.Owner != nil && p.Owner.ID == self.ID {
@@ -197,8 +216,14 @@ func (s *server) view(p *store.PluginStatus, watermark event.Position) PluginVie
 		Waiting:      p.Waiting,
 	}
 	v.State, v.Reason = condition(p)
-	if p.Owner != nil {
-		v.Owner = &OwnerView{ID: p.Owner.ID, Name: p.Owner.Name, Live: p.Owner.Live}
+	v.Owner = ownerView(p.Owner)
+	for i := range p.Partitions {
+		v.rows = append(v.rows, p.Partitions[i].ID)
+	}
+	if len(p.Partitions) > 1 {
+		for i := range p.Partitions {
+			v.Partitions = append(v.Partitions, partitionView(&p.Partitions[i], watermark))
+		}
 	}
 	if f := p.FirstFailure; f != nil {
 		view := sequenceView(f)
@@ -207,17 +232,52 @@ func (s *server) view(p *store.PluginStatus, watermark event.Position) PluginVie
 	return v
 }
 
+func ownerView(h *store.Host) *OwnerView {
+	if h == nil {
+		return nil
+	}
+	return &OwnerView{ID: h.ID, Name: h.Name, Live: h.Live}
+}
+
+func partitionView(p *store.PartitionStatus, watermark event.Position) PartitionView {
+	v := PartitionView{Partition: p.Partition, Checkpoint: p.Position, LagPositions: max(0, watermark-p.Position),
+		Owner: ownerView(p.Owner), Retrying: p.Retrying, Parked: p.Parked, Waiting: p.Waiting}
+	v.State, v.Reason = conditionOf(p)
+	return v
+}
+
 func sequenceView(q *store.Sequence) SequenceView {
 	return SequenceView{Key: q.Key, State: string(q.State), Position: q.Position, Attempts: q.Attempts, NextAttempt: moment(q.NextAttempt),
 		Kind: string(q.Kind), Error: q.Error, Stack: q.Stack, Digest: q.Digest, Since: moment(q.Since), Waiting: q.Waiting}
 }
 
-// owned reports whether a live host has the plugin. Only then is its condition of today.
-func owned(p *store.PluginStatus) bool { return p.Owner != nil && p.Owner.Live }
+// owned reports whether a live host has the plugin, and all its partitions. Only then is its condition of today.
+func owned(p *store.PluginStatus) bool {
+	for i := range p.Partitions {
+		if owner := p.Partitions[i].Owner; owner == nil || !owner.Live {
+			return false
+		}
+	}
+	return true
+}
 
-// condition is whether a plugin moves and, if not, why. Invariant 9: nothing waits in silence.
+// condition is whether a plugin moves and, if not, why: of its partitions the first that does not. Invariant 9: nothing
+// waits in silence.
 func condition(p *store.PluginStatus) (state, reason string) {
-	if owned(p) {
+	for i := range p.Partitions {
+		part := &p.Partitions[i]
+		if state, reason = conditionOf(part); state != string(store.Running) {
+			if len(p.Partitions) > 1 {
+				reason = fmt.Sprintf("partition %d: %s", part.Partition, reason)
+			}
+			break
+		}
+	}
+	return state, reason
+}
+
+func conditionOf(p *store.PartitionStatus) (state, reason string) {
+	if p.Owner != nil && p.Owner.Live {
 		return string(p.Condition.State), p.Condition.Reason
 	}
 	reason = "no host runs it"

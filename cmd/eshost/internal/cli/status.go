@@ -102,8 +102,22 @@ type pluginReport struct {
 	FirstFailure *sequenceReport `json:"first_failure,omitempty"`
 	// Refused is the module, or the section of hosts.toml, that was put in the place of what runs and cannot be used.
 	Refused *reloadReport `json:"refused,omitempty"`
+	// Partitions are the plugin's, where it has several: their lowest checkpoint is the plugin's.
+	Partitions []partitionReport `json:"partitions,omitempty"`
 	// Generations are those that are built or kept beside the live one.
 	Generations []*generationReport `json:"generations,omitempty"`
+}
+
+type partitionReport struct {
+	Partition  int            `json:"partition"` // from 0
+	State      string         `json:"state"`
+	Reason     string         `json:"reason,omitempty"`
+	Checkpoint event.Position `json:"checkpoint"`
+	Lag        event.Position `json:"lag"` // positions, not events
+	Owner      *hostReport    `json:"owner,omitempty"`
+	Retrying   int            `json:"retrying"` // sequences
+	Parked     int            `json:"parked"`   // sequences
+	Waiting    int            `json:"waiting"`  // events
 }
 
 type sequenceReport struct {
@@ -218,17 +232,44 @@ func (t *target) reportPlugin(p *store.PluginStatus, hosts []store.Host, waterma
 		declared := t.declares(p.Plugin)
 		r.Declared = &declared
 	}
-	if !owned(p) {
-		r.State, r.Reason = stateStopped, whyStopped(p, hosts)
+	for i := range p.Partitions {
+		part := &p.Partitions[i]
+		state, reason := string(part.Condition.State), part.Condition.Reason
+		if !running(part) {
+			state, reason = stateStopped, whyStopped(part, hosts)
+		}
+		if len(p.Partitions) > 1 {
+			r.Partitions = append(r.Partitions, partitionReport{Partition: part.Partition, State: state, Reason: reason, Checkpoint: part.Position,
+				Lag: max(0, watermark-part.Position), Owner: reportHost(part.Owner), Retrying: part.Retrying, Parked: part.Parked, Waiting: part.Waiting})
+		}
+		if state == string(store.Running) || r.State == stateStopped {
+			continue
+		}
+		if r.State, r.Reason = state, reason; len(p.Partitions) > 1 {
+			r.Reason = fmt.Sprintf("partition %d: %s", part.Partition, reason)
+		}
 	}
 	return r
 }
 
-// owned reports whether a live host has the plugin. Only then is its condition of today.
-func owned(p *store.PluginStatus) bool { return p.Owner != nil && p.Owner.Live }
+// owned reports whether a live host has the plugin, and each of its partitions. Only then is its condition of today.
+func owned(p *store.PluginStatus) bool { return firstStopped(p) == nil }
+
+// firstStopped is the first partition that no live host has, nil if there is none.
+func firstStopped(p *store.PluginStatus) *store.PartitionStatus {
+	for i := range p.Partitions {
+		if !running(&p.Partitions[i]) {
+			return &p.Partitions[i]
+		}
+	}
+	return nil
+}
+
+// running reports whether a live host has the partition.
+func running(p *store.PartitionStatus) bool { return p.Owner != nil && p.Owner.Live }
 
 // whyStopped says why nothing moves. Invariant 9: nothing waits in silence.
-func whyStopped(p *store.PluginStatus, hosts []store.Host) string {
+func whyStopped(p *store.PartitionStatus, hosts []store.Host) string {
 	why := "no host runs it"
 	if p.Owner != nil {
 		why = fmt.Sprintf("host %q stopped without giving it back", p.Owner.Name)

@@ -74,12 +74,12 @@ func (r *statusReport) writePlugins(w io.Writer) error {
 	table := newTable(w)
 	fmt.Fprintln(table, "PLUGIN\tSTATE\tCHECKPOINT\tLAG\tRETRYING\tPARKED\tWAITING\tOWNER\tMODULE")
 	for _, p := range r.Plugins {
-		owner := "-"
-		if p.Owner != nil {
-			owner = shorten(printable(p.Owner.Name), 24)
-		}
 		fmt.Fprintf(table, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\t%s\n", printable(p.Name), p.State, p.Checkpoint, p.Lag, p.Retrying, p.Parked, p.Waiting,
-			owner, cmp.Or(p.Digest[:min(12, len(p.Digest))], "-"))
+			p.owners(), cmp.Or(p.Digest[:min(12, len(p.Digest))], "-"))
+		for _, part := range p.Partitions {
+			fmt.Fprintf(table, "  /%d\t%s\t%d\t%d\t%d\t%d\t%d\t%s\t\n", part.Partition, part.State, part.Checkpoint, part.Lag, part.Retrying, part.Parked, part.Waiting,
+				ownerName(part.Owner))
+		}
 	}
 	if err := table.Flush(); err != nil {
 		return err
@@ -99,6 +99,25 @@ func (r *statusReport) writePlugins(w io.Writer) error {
 		}
 	}
 	return nil
+}
+
+func ownerName(h *hostReport) string {
+	if h == nil {
+		return "-"
+	}
+	return shorten(printable(h.Name), 24)
+}
+
+// owners is who has the plugin, or how many have a part of it.
+func (p *pluginReport) owners() string {
+	names := make(map[string]bool)
+	for _, part := range p.Partitions {
+		names[ownerName(part.Owner)] = true
+	}
+	if len(names) > 1 {
+		return plural(len(names), "host")
+	}
+	return ownerName(p.Owner)
 }
 
 func (s *sequenceReport) describe() string {

@@ -64,7 +64,7 @@ host, and compares byte by byte: a handler that keeps state in memory passes wit
 seed, and --seed runs it the same way again.
 
 With --plugin everything else is as that section of hosts.toml declares it: module (unless MODULE is
-given), events, order_by, allow, retry.attempts, limits and config. start is not looked at. Flags go before the
+given), events, order_by, partitions (which documents a handler reaches), allow, retry.attempts, limits and config. start is not looked at. Flags go before the
 section. Without --plugin everything is allowed, and the plugin is named like the file.`,
 		Example: `  eshost test balances.wasm --events events.ndjson
   eshost test balances.wasm --events events.ndjson --expect expected.ndjson --update

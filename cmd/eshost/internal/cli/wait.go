@@ -150,7 +150,7 @@ func (w *waiter) late(ctx context.Context, p *store.PluginStatus) error {
 	why := ""
 	switch {
 	case !owned(p):
-		why = ": " + whyStopped(p, hosts)
+		why = ": " + whyStopped(firstStopped(p), hosts)
 	case p.Condition.State != store.Running:
 		why = fmt.Sprintf(": it is %s: %s", p.Condition.State, p.Condition.Reason)
 	}

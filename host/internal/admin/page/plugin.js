@@ -28,13 +28,15 @@ export function pluginView(name, page) {
   const parked = parkedSection(name, { ...page, failed: () => {} });
   const buttons = actions(name, page);
   const builds = generationsSection(name, page);
+  const parts = section("partitions", "Partitions", ["Partition", "State", "Checkpoint", "Lag", "Events waiting", "Run by"], "");
+  show(parts.node, false);
   const spans = section("modules", "Modules of this generation", ["From", "Up to", "Digest", "Since"], "No module has handled an event yet.");
   const reloads = section("reloads", "Reload history", ["When", "Position", "Digest", "Host", "What became of it"], "Its module has not changed yet.");
 
   const poll = new Poll((signal) => api.plugin(name, signal), (p, error) => {
     show(missing, !!error);
     if (error) return setText(missing, `The store's view of this plugin cannot be read: ${page.explain(error)}`);
-    spans.fill(p.modules.map((m) => ({ key: m.from, cells: [count(m.from + 1), count(m.to), m.digest, moment(m.since)] })));
+    spans.fill(p.modules.map((m) => ({ key: `${m.partition} ${m.from}`, cells: [m.partition == null ? count(m.from + 1) : `${count(m.from + 1)} (partition ${m.partition})`, count(m.to), m.digest, moment(m.since)] })));
     reloads.fill(p.reloads.map((r) => ({ key: `${r.at} ${r.position} ${r.digest} ${r.refused}`, cells: [moment(r.at), count(r.position), r.digest ? short(r.digest) : "unreadable", r.host, r.refused ? `refused: ${r.refused}` : "took over"] })));
   }, 2000);
 
@@ -50,14 +52,17 @@ export function pluginView(name, page) {
       lag: lag(p), checkpoint: count(p.checkpoint), age: seconds(p.age_seconds), generation: p.generation ? count(p.generation) : "none yet",
       handled: p.handled == null ? "unknown here" : count(p.handled), failed: p.failed == null ? "unknown here" : count(p.failed),
       retrying: count(p.retrying_sequences), parked: count(p.parked_sequences), waiting: count(p.waiting_events),
-      owner: p.owner ? `${p.owner.name}${p.owner.live ? "" : " (gone)"}` : "no host", since: moment(p.since) || "unknown",
+      owner: p.partitions ? "see its partitions" : p.owner ? `${p.owner.name}${p.owner.live ? "" : " (gone)"}` : "no host", since: moment(p.since) || "unknown",
       module: p.module ?? "unknown here", digest: p.digest || "none",
     };
     for (const [field, text] of Object.entries(texts)) setText(values[field], text);
+    parts.fill((p.partitions ?? []).map((q) => ({ key: q.partition, cells: [count(q.partition), q.reason ? `${q.state}: ${q.reason}` : q.state, count(q.checkpoint),
+      count(q.lag_positions), count(q.waiting_events), q.owner ? `${q.owner.name}${q.owner.live ? "" : " (gone)"}` : "no host"] })));
+    show(parts.node, !!p.partitions);
   };
   return {
     title: name, heading, update,
-    nodes: [el("div", { class: "head" }, heading, state, buttons.node), reason, missing, el("section", { class: "card", "aria-label": "Numbers" }, list), parked.node, builds.node, spans.node, reloads.node],
+    nodes: [el("div", { class: "head" }, heading, state, buttons.node), reason, missing, el("section", { class: "card", "aria-label": "Numbers" }, list), parts.node, parked.node, builds.node, spans.node, reloads.node],
     stop() { poll.stop(); parked.stop(); builds.stop(); },
   };
 }
