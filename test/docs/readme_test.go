@@ -26,6 +26,7 @@ func TestReadmeCommands(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{
 		"README.md",
+		"docs/operations.md",
 		"plugins/examples/orders/README.md",
 		"plugins/examples/signups/README.md",
 		"plugins/examples/fulfilment/README.md",
