@@ -200,7 +200,7 @@ func TestForeignAndNewerDatabases(t *testing.T) {
 // executeSQLite runs a statement on the file itself.
 func executeSQLite(t *testing.T, storeURL string, statements ...string) {
 	t.Helper()
-	db, err := sql.Open("sqlite", strings.TrimPrefix(storeURL, "sqlite:"))
+	db, err := sql.Open("sqlite", strings.TrimPrefix(storeURL, "sqlite:")+"?_pragma=busy_timeout(20000)")
 	if err != nil {
 		t.Fatal(err)
 	}
