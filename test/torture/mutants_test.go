@@ -84,8 +84,8 @@ var mutations = []mutation{
 	},
 	{
 		name: "the cache is kept over a lost lease", store: "sqlite", want: []kind{lost, diverged, duplicated},
-		edits: []edit{{"host/internal/delivery/session.go", "\ts.cache = newCache(state, generation, s.o.CacheBytes)\n\ts.cache.complete = len(collections) == 0\n",
-			"\tmine, known := kept.LoadOrStore(generation, newCache(state, generation, s.o.CacheBytes))\n\ts.cache = mine.(*cache)\n\tif !known {\n\t\ts.cache.complete = len(collections) == 0\n\t}\n"},
+		edits: []edit{{"host/internal/delivery/session.go", "\ts.cache = newCache(state, s.o.Root, s.o.CacheBytes)\n\ts.cache.complete = len(collections) == 0\n",
+			"\tmine, known := kept.LoadOrStore(generation, newCache(state, s.o.Root, s.o.CacheBytes))\n\ts.cache = mine.(*cache)\n\tif !known {\n\t\ts.cache.complete = len(collections) == 0\n\t}\n"},
 			{"host/internal/delivery/session.go", "// close ends the session:", "var kept sync.Map\n\n// close ends the session:"},
 			{"host/internal/delivery/session.go", "\t\"fmt\"\n", "\t\"fmt\"\n\t\"sync\"\n"}},
 	},
