@@ -75,6 +75,7 @@ type Host struct {
 	changes admin.Changes
 	ages    ages
 	memory  idleMemory
+	waits   waits
 	tls     *tls.Config // of the listener; nil without
 }
 

@@ -87,6 +87,8 @@ func (a api) Age(checkpoint event.Position) time.Duration {
 	return a.h.ages.of(checkpoint, a.h.tail.Status())
 }
 
+func (a api) Hurry(plugin string) { a.h.waits.hurry(plugin) }
+
 func (a api) Append(ctx context.Context, req store.AppendRequest) ([]store.Recorded, error) {
 	recorded, err := a.h.Append(ctx, req)
 	var unknown *appender.OutcomeUnknownError

@@ -79,6 +79,7 @@ func (u *unit) run(ctx context.Context, h *Host, m *plugin.Module) {
 		if r == nil {
 			reader := h.tail.NewReader(u.filter())
 			defer reader.Close()
+			defer h.waits.add(u.p.conf.Name, reader)()
 			r = u.newRunner(h, m, reader)
 			u.setRunner(r)
 		}

@@ -35,6 +35,18 @@ func text(t *testing.T, res *http.Response) string {
 	return string(b)
 }
 
+// TestWaitHurries waits for a plugin that has nothing to say of itself, since it wants none of the events.
+func TestWaitHurries(t *testing.T) {
+	t.Parallel()
+	h := newFakeHost()
+	h.add(1)
+	url := serve(t, h, Options{})
+	res := request(t, "GET", url+"/v1/plugins/p/documents/c/k?after=1&timeout=1m", "")
+	if body := text(t, res); res.StatusCode != http.StatusNotFound || res.Header.Get(headerCheckpoint) != "1" { // there is no such document
+		t.Errorf("%s at %q: %s", res.Status, res.Header.Get(headerCheckpoint), body)
+	}
+}
+
 // TestQueueFull fills the queue of appends: by requests, and by bytes.
 func TestQueueFull(t *testing.T) {
 	t.Parallel()

@@ -121,6 +121,9 @@ func (s *server) await(w http.ResponseWriter, r *http.Request, name string, posi
 				return gen, err
 			}
 		}
+		if errors.Is(err, errShort) {
+			s.o.Host.Hurry(name)
+		}
 		timer := time.NewTimer(s.o.Limits.Poll)
 		select {
 		case <-moved:

@@ -47,6 +47,15 @@ func (h *fakeHost) Log() (watermark, head event.Position) {
 
 func (h *fakeHost) Age(event.Position) time.Duration { return 0 }
 
+// Hurry has the plugin pass all events.
+func (h *fakeHost) Hurry(plugin string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if plugin == "p" {
+		h.gen.Position = event.Position(len(h.events))
+	}
+}
+
 func (h *fakeHost) Append(ctx context.Context, req store.AppendRequest) ([]store.Recorded, error) {
 	if h.appending != nil {
 		return nil, h.appending(ctx)

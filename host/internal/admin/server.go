@@ -25,6 +25,9 @@ type Host interface {
 	Log() (watermark, head event.Position)
 	// Age returns how long ago at most a read model with a checkpoint held everything there was.
 	Age(checkpoint event.Position) time.Duration
+	// Hurry has a plugin that this host runs, and that wants none of the new events, commit at once that it has passed
+	// them.
+	Hurry(plugin string)
 	// Append stores events; see store.Log for its errors. Besides it fails with
 	// an *OutcomeUnknownError and with ErrStopping.
 	Append(ctx context.Context, req store.AppendRequest) ([]store.Recorded, error)
