@@ -211,7 +211,7 @@ WHERE `+marked+` AND g.mark <> n.mark AND `) + " ",
 SELECT h.id, h.name, h.process, h.started_at, ` + leftOf("h.expires_at") + `
 FROM {generations} g JOIN {hosts} h ON h.id = g.owner WHERE g.id = $1`),
 		ring:    sql(`SELECT nextval(` + bell + `)`),
-		release: sql(`UPDATE {generations} SET owner = NULL WHERE id = $1 AND epoch = $2`),
+		release: sql(`UPDATE {generations} SET owner = NULL WHERE id = $1 AND epoch = $2 AND owner IS NOT NULL`),
 		setCondition: sql(`
 UPDATE {generations} SET condition = $3, reason = $4, condition_since = coalesce($5, clock_timestamp())
 WHERE id = $1 AND epoch = $2 AND owner IS NOT NULL`),

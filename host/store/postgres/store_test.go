@@ -39,7 +39,8 @@ func TestStorePooled(t *testing.T) {
 			t.Fatal(err)
 		}
 		d := database(pooled)
-		d.MakeHole, d.SetBack, d.MoveCheckpoint = database(direct).MakeHole, database(direct).SetBack, database(direct).MoveCheckpoint
+		of := database(direct)
+		d.MakeHole, d.SetBack, d.MoveCheckpoint, d.ReadModel = of.MakeHole, of.SetBack, of.MoveCheckpoint, of.ReadModel
 		return d
 	})
 }
@@ -51,6 +52,17 @@ func database(url string) storetest.Database {
 			tx := begin(t, url)
 			tx.exec(`INSERT INTO eshost.events (stream, version, type) VALUES ('a hole', 1, 'T')`)
 			tx.exec(`ROLLBACK`)
+		},
+		ReadModel: func(t *testing.T, plugin string) []string {
+			rows, err := connect(t, url).conn.Query(t.Context(), `SELECT key FROM eshost.read_models WHERE plugin = $1 ORDER BY key`, plugin)
+			if err != nil {
+				t.Fatal(err)
+			}
+			keys, err := pgx.CollectRows(rows, pgx.RowTo[string])
+			if err != nil {
+				t.Fatal(err)
+			}
+			return keys
 		},
 		MoveCheckpoint: func(t *testing.T, plugin string, to event.Position) {
 			connect(t, url).exec(`UPDATE eshost.generations SET position = $2 WHERE plugin = $1`, plugin, int64(to))

@@ -203,7 +203,7 @@ func (s *Store) Acquire(ctx context.Context, generation int64, hostID string) (s
 // Release ends the lease if its epoch is still the current one.
 func (s *Store) Release(ctx context.Context, generation, epoch int64) error {
 	err := s.write(ctx, func(c *conn) error {
-		res, err := c.exec("UPDATE generations SET owner = NULL WHERE id = ? AND epoch = ?", generation, epoch)
+		res, err := c.exec("UPDATE generations SET owner = NULL WHERE id = ? AND epoch = ? AND owner IS NOT NULL", generation, epoch)
 		if err != nil {
 			return err
 		}

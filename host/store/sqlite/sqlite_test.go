@@ -22,6 +22,7 @@ func TestContract(t *testing.T) {
 			return s
 		}
 		return storetest.Database{Open: open, MakeHole: func(t *testing.T) { makeHole(t, file) },
+			ReadModel: func(t *testing.T, plugin string) []string { return readModel(t, file, plugin) },
 			SetBack: func(t *testing.T, to event.Position) {
 				change(t, file, `DELETE FROM events WHERE position > ?; UPDATE sqlite_sequence SET seq = ? WHERE name = 'events'`, int64(to), int64(to))
 			},
@@ -29,6 +30,32 @@ func TestContract(t *testing.T) {
 				change(t, file, `UPDATE generations SET position = ? WHERE plugin = ?`, int64(to), plugin)
 			}}
 	})
+}
+
+// readModel asks the view, as another program would.
+func readModel(t *testing.T, file, plugin string) []string {
+	db, err := sql.Open("sqlite", file+"?_pragma=busy_timeout(20000)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	rows, err := db.QueryContext(t.Context(), `SELECT key FROM read_models WHERE plugin = ? ORDER BY key`, plugin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	var keys []string
+	for rows.Next() {
+		var key string
+		if err := rows.Scan(&key); err != nil {
+			t.Fatal(err)
+		}
+		keys = append(keys, key)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return keys
 }
 
 // makeHole draws a position and gives it up, in another process's place.

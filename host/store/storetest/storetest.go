@@ -18,6 +18,8 @@ type Database struct {
 	Open func(t *testing.T) store.Store
 	// MakeHole makes the log skip at least one position, for instance by rolling back an insert.
 	MakeHole func(t *testing.T)
+	// ReadModel returns the keys of a plugin's documents as the view read_models has them, in order.
+	ReadModel func(t *testing.T, plugin string) []string
 	// SetBack takes the events after a position away and has their positions handed out again, as a backup does that is
 	// put in the place of the log.
 	SetBack func(t *testing.T, to event.Position)
@@ -37,6 +39,7 @@ func Exercise(t *testing.T, newDatabase func(t *testing.T) Database) {
 		{"read", readCases},
 		{"tail", tailCases},
 		{"lease", leaseCases},
+		{"host", hostCases},
 		{"commit", commitCases},
 		{"note", noteCases},
 		{"emitted", emittedCases},
@@ -45,6 +48,8 @@ func Exercise(t *testing.T, newDatabase func(t *testing.T) Database) {
 		{"status", statusCases},
 		{"reload", reloadCases},
 		{"generation", generationCases},
+		{"partition", partitionCases},
+		{"repartition", repartitionCases},
 		{"request", requestCases},
 		{"diverged", divergedCases},
 	}
