@@ -95,6 +95,8 @@ type Plugin struct {
 	OrderBy OrderBy
 	// Partitions splits the plugin by ordering key, so that several hosts run it at the same time. Defaults to 1.
 	Partitions int
+	// Target is where the read model is kept: TargetStore or TargetRedis. Defaults to TargetStore.
+	Target Target
 	// Weight is how much of a host the plugin, or each of its partitions, takes beside other plugins. Defaults to 1.
 	Weight float64
 	// Allow lists the grants the module gets. Defaults to state and log.
@@ -112,6 +114,16 @@ type Plugin struct {
 	// Config is what the module reads with config_get: numbers and booleans as text. Defaults to nothing.
 	Config map[string]string
 }
+
+// Target says where a plugin's read model is kept.
+type Target string
+
+const (
+	// TargetStore keeps it in the database.
+	TargetStore Target = "store"
+	// TargetRedis keeps it in the Redis of [redis], and builds it anew whenever Redis has lost it.
+	TargetRedis Target = "redis"
+)
 
 // OnChange says what happens to a plugin's read model when its module changes.
 type OnChange string
@@ -222,6 +234,7 @@ func pluginDefaults(name string) Plugin {
 		Batch:   DefaultBatch,
 
 		Partitions: 1,
+		Target:     TargetStore,
 		OnChange:   OnChangeContinue,
 		KeepOld:    7 * 24 * time.Hour,
 		Retry: Retry{

@@ -82,7 +82,7 @@ func TestDefaults(t *testing.T) {
 	want := Plugin{
 		Name: "balances", Module: "/etc/eshost/balances.wasm", OrderBy: OrderByStream, Allow: []string{"state", "log"},
 		Lanes: min(runtime.GOMAXPROCS(0), 64), Batch: DefaultBatch,
-		Retry: Retry{Attempts: 5, First: 100 * time.Millisecond, Longest: 30 * time.Second, MaxParked: 10_000}, Partitions: 1, Weight: 1,
+		Retry: Retry{Attempts: 5, First: 100 * time.Millisecond, Longest: 30 * time.Second, MaxParked: 10_000}, Partitions: 1, Target: TargetStore, Weight: 1,
 		Limits: Limits{Memory: 32 << 20, Time: 250 * time.Millisecond, Cache: 32 << 20, EmitDepth: 16},
 		Config: map[string]string{}, OnChange: OnChangeContinue, KeepOld: 168 * time.Hour,
 	}
@@ -153,6 +153,7 @@ rate = 0.25
 strict = true
 [plugins.ant]
 module = "ant.wasm"
+target = "redis"
 `)
 	want := &Config{
 		Host: Host{Name: "app1", Weight: 2, LeaseTTL: 3 * time.Second, ShutdownTimeout: time.Minute, CacheDir: "/etc/eshost/cache", LogFormat: LogJSON, LogLevel: slog.LevelDebug,
@@ -164,13 +165,13 @@ module = "ant.wasm"
 		Redis: Redis{URL: "rediss://app:hunter2@cache:6380/3", Prefix: "shop:eshost", Timeout: 250 * time.Millisecond, Changes: true},
 		Plugins: []Plugin{{
 			Name: "zebra", Module: "/srv/zebra.wasm", SHA256: strings.Repeat("ab", 32), OnChange: OnChangeRebuild, KeepOld: time.Hour, Events: []string{"Deposited", "EURWithdrawn"}, Start: Start{At: StartAtEnd},
-			OrderBy: "metadata.tenant", Allow: []string{"emit", "log", "state"}, Lanes: 3, Batch: 10, Partitions: 4, Weight: 0.5,
+			OrderBy: "metadata.tenant", Allow: []string{"emit", "log", "state"}, Lanes: 3, Batch: 10, Partitions: 4, Target: TargetStore, Weight: 0.5,
 			Retry:  Retry{Attempts: 7, First: time.Millisecond, Longest: 2 * time.Second, MaxParked: 5},
 			Limits: Limits{Memory: 64 << 10, Time: time.Second, Cache: 1 << 20, EmitDepth: 3},
 			Config: map[string]string{"currency": "EUR", "plain": "${CURRENCY}", "limit": "10", "rate": "0.25", "strict": "true"},
 		}, pluginDefaults("ant")},
 	}
-	want.Plugins[1].Module = "/etc/eshost/ant.wasm"
+	want.Plugins[1].Module, want.Plugins[1].Target = "/etc/eshost/ant.wasm", TargetRedis
 	if !reflect.DeepEqual(cfg, want) {
 		t.Errorf("got  %+v\nwant %+v", cfg, want)
 	}

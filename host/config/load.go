@@ -101,7 +101,7 @@ func decode(file string, data []byte, getenv func(string) string) (*Config, []Mi
 	readStore(root, folder, &cfg.Store)
 	readTelemetry(root, &cfg.Telemetry)
 	readRedis(root, &cfg.Redis)
-	cfg.Plugins = readPlugins(root, folder)
+	cfg.Plugins = readPlugins(root, folder, cfg.Redis.URL != "")
 	root.close()
 	sortMistakes(doc.mistakes)
 	return &cfg, doc.mistakes, nil
@@ -142,7 +142,7 @@ func readStore(root *table, folder string, s *Store) {
 	t.close()
 }
 
-func readPlugins(root *table, folder string) []Plugin {
+func readPlugins(root *table, folder string, redis bool) []Plugin {
 	t, ok := root.table("plugins")
 	if !ok {
 		return nil
@@ -154,13 +154,13 @@ func readPlugins(root *table, folder string) []Plugin {
 			continue
 		}
 		if sub, ok := t.table(name); ok {
-			plugins = append(plugins, readPlugin(t, sub, name, folder))
+			plugins = append(plugins, readPlugin(t, sub, name, folder, redis))
 		}
 	}
 	return plugins
 }
 
-func readPlugin(parent, t *table, name, folder string) Plugin {
+func readPlugin(parent, t *table, name, folder string, redis bool) Plugin {
 	p := pluginDefaults(name)
 	if _, ok := t.values["module"]; !ok {
 		parent.mistake(name, `has no module, the one key without a default; add module = "path/to/module.wasm"`)
@@ -179,12 +179,32 @@ func readPlugin(parent, t *table, name, folder string) Plugin {
 	p.Lanes = read(t, "lanes", p.Lanes, whole(1, maxLanes))
 	p.Batch = read(t, "batch", p.Batch, whole(1, maxBatch))
 	p.OnChange = OnChange(read(t, "on_change", string(p.OnChange), oneOf(string(OnChangeContinue), string(OnChangeRebuild))))
+	p.Target = readTarget(t, &p, redis)
 	p.KeepOld = read(t, "keep_old", p.KeepOld, duration(0, 10*365*24*time.Hour, "168h"))
 	readRetry(t, &p.Retry)
 	readLimits(t, &p.Limits)
 	readPluginConfig(t, p.Config)
 	t.close()
 	return p
+}
+
+// readTarget reads where the read model is kept, after all that decides whether it can be there.
+func readTarget(t *table, p *Plugin, redis bool) Target {
+	target := Target(read(t, "target", string(p.Target), oneOf(string(TargetStore), string(TargetRedis))))
+	if target != TargetRedis {
+		return target
+	}
+	switch {
+	case !redis:
+		t.mistake("target", `needs a Redis: add a section [redis] with url = "redis://127.0.0.1:6379/0"`)
+	case p.Emits():
+		t.mistake("target", `cannot be "redis" for a plugin that may emit: events would not be appended in one transaction with what is written to Redis`)
+	case p.Partitions > 1:
+		t.mistake("target", `cannot be "redis" with partitions: one script commits all of a read model, on one host at a time`)
+	case p.OnChange == OnChangeRebuild:
+		t.mistake("target", `cannot be "redis" with on_change = "rebuild": Redis has no second read model to build beside the live one; after a change of the module run eshost rebuild`)
+	}
+	return target
 }
 
 func readRetry(parent *table, r *Retry) {
