@@ -55,6 +55,9 @@ var (
 	ErrBuilding = errors.New("a generation is being built already")
 	// ErrLive is returned when the live generation cannot be changed like that.
 	ErrLive = errors.New("the generation is live")
+	// ErrNotBuilt is returned by who reads a read model that is kept elsewhere and is not there as a whole: it is being
+	// built anew, and what is missing may exist.
+	ErrNotBuilt = errors.New("the read model is not built")
 	// ErrTooManyRequests is returned when too many requests of one plugin are pending.
 	ErrTooManyRequests = errors.New("too many requests are pending")
 )

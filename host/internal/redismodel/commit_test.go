@@ -60,6 +60,8 @@ func wantError(t *testing.T, err, want error) {
 	}
 }
 
+func second[T any](_ T, err error) error { return err }
+
 // TestReadersCanTell shows what a reader sees at each moment of a read model's life.
 func TestReadersCanTell(t *testing.T) {
 	t.Parallel()
@@ -82,6 +84,14 @@ func TestReadersCanTell(t *testing.T) {
 	w.fill(2)
 	l := w.acquire(m, "h1")
 	look(redismodel.Rebuilding)
+	for _, err := range []error{
+		second(r.Documents(t.Context(), 0, []store.DocumentKey{{Collection: "c", Key: "k"}})),
+		second(r.Scan(t.Context(), 0, store.ScanOptions{Collection: "c", Limit: 1})),
+		second(r.Collections(t.Context(), 0)),
+	} {
+		wantError(t, err, redismodel.ErrRebuilding)
+		wantError(t, err, store.ErrNotBuilt)
+	}
 	check(t, m.Commit(t.Context(), w.commit(l, set("c", "k", "1"))))
 	look(redismodel.Rebuilding)
 	l.Position++

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"eshost/host/event"
 	"eshost/host/store"
 )
 
@@ -13,6 +14,8 @@ var (
 	ErrGone = errors.New("there is no read model of the plugin in Redis")
 	// ErrDamaged is returned when Redis has lost a part of the read model. Whoever owns the plugin builds it anew.
 	ErrDamaged = errors.New("the read model in Redis is damaged")
+	// ErrRebuilding is returned to those who read documents before the read model is ready.
+	ErrRebuilding = errors.New("the read model in Redis is being built")
 	// errTaken is returned when the read model was begun anew or taken over since the session began.
 	errTaken = errors.New("the read model in Redis was taken over")
 	// errRepeated is returned when a commit was applied before.
@@ -31,6 +34,9 @@ func verdict(answer []any, epoch int64) error {
 		return ErrGone
 	case "damaged":
 		return fmt.Errorf("%w: %s", ErrDamaged, detail)
+	case "rebuilding":
+		p := Progress{State: Rebuilding, Position: event.Position(number(detail)), Head: event.Position(number(text(answer, 2)))}
+		return fmt.Errorf("%w: %s", ErrRebuilding, p.Describe())
 	case "moved":
 		return fmt.Errorf("%w: it is at %s", store.ErrCheckpointMoved, detail)
 	case "repeated":
@@ -44,6 +50,14 @@ func verdict(answer []any, epoch int64) error {
 		return errTaken
 	}
 	return fmt.Errorf("the script answered %q", word)
+}
+
+// notBuilt makes an error for those who read, who can do nothing about it but wait.
+func notBuilt(err error) error {
+	if errors.Is(err, ErrGone) || errors.Is(err, ErrDamaged) || errors.Is(err, ErrRebuilding) {
+		return fmt.Errorf("%w: %w", store.ErrNotBuilt, err)
+	}
+	return err
 }
 
 // damage makes an error about a key that is not what it should be an ErrDamaged.

@@ -158,13 +158,17 @@ func (m *Model) begin(ctx context.Context, generation, epoch int64, seen meta, w
 	if err != nil {
 		return meta{}, fmt.Errorf("find the end of the log: %w", err)
 	}
+	start, err := m.o.Start(ctx)
+	if err != nil {
+		return meta{}, fmt.Errorf("find where it begins: %w", err)
+	}
 	there, err := m.server.find(ctx, m.keys.meta(), m.keys.pattern())
 	if err != nil {
 		return meta{}, err
 	}
 	fresh := meta{
-		format: format, state: Rebuilding, position: m.o.Start, head: head, epoch: epoch, session: newSession(), serial: "0",
-		generation: generation, anchor: anchor{Position: m.o.Start, Types: m.o.Filter.Types}, updated: time.Now(),
+		format: format, state: Rebuilding, position: start, head: head, epoch: epoch, session: newSession(), serial: "0",
+		generation: generation, anchor: anchor{Position: start, Types: m.o.Filter.Types}, updated: time.Now(),
 	}
 	if fresh.position >= head {
 		fresh.state = Ready

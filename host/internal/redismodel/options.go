@@ -34,11 +34,11 @@ type Options struct {
 	Plugin string
 	// Prefix begins all keys. Defaults to "eshost".
 	Prefix string
-	// Start is the position after which the read model begins when it is built anew.
-	Start event.Position
+	// Start returns the position after which the read model begins when it is built anew.
+	Start func(ctx context.Context) (event.Position, error)
 	// Filter is what the plugin wants of the log.
 	Filter event.Filter
-	// End returns the watermark and the highest position handed out, both as seen by now. It may wait for a first look.
+	// End returns the watermark and the highest position handed out, as seen by a look that begins after the call.
 	End func(ctx context.Context) (watermark, head event.Position, err error)
 	// Timeout bounds each call. Defaults to 10s.
 	Timeout time.Duration

@@ -17,8 +17,9 @@ import (
 )
 
 // Reader reads one plugin's read model in Redis, under no lease. Its methods have the contracts of store.State's of the same
-// names; which generation they are asked for does not matter, since Redis has one. They fail with ErrGone where there is no read model
-// and with ErrDamaged where a part of it is missing: then what is not there may exist.
+// names; which generation they are asked for does not matter, since Redis has one. They fail with store.ErrNotBuilt
+// where what is not there may exist: with ErrGone where there is no read model, ErrDamaged where a part of it is missing and,
+// for documents, ErrRebuilding until it is ready.
 type Reader struct {
 	server server
 	keys   keys
@@ -49,27 +50,32 @@ func (r *Reader) Look(ctx context.Context) (Progress, error) {
 
 // Documents returns those of the named documents that exist, all as of one moment.
 func (r *Reader) Documents(ctx context.Context, _ int64, names []store.DocumentKey) ([]event.Document, error) {
-	return r.documents(ctx, tenure{}, names)
+	docs, err := r.documents(ctx, tenure{}, names)
+	return docs, notBuilt(err)
 }
 
 // Scan returns documents of one collection in byte order of their keys.
 func (r *Reader) Scan(ctx context.Context, _ int64, o store.ScanOptions) ([]event.Document, error) {
-	return r.scan(ctx, tenure{}, o)
+	docs, err := r.scan(ctx, tenure{}, o)
+	return docs, notBuilt(err)
 }
 
 // Collections lists the collections that have documents.
 func (r *Reader) Collections(ctx context.Context, _ int64) ([]string, error) {
-	return r.collections(ctx, tenure{})
+	names, err := r.collections(ctx, tenure{})
+	return names, notBuilt(err)
 }
 
 // Sequences returns every failing or parked sequence, in order of Position.
 func (r *Reader) Sequences(ctx context.Context, _ int64) ([]store.Sequence, error) {
-	return r.sequences(ctx, tenure{})
+	all, err := r.sequences(ctx, tenure{})
+	return all, notBuilt(err)
 }
 
 // Queued returns the first events that wait in a sequence.
 func (r *Reader) Queued(ctx context.Context, _ int64, key string, limit int) ([]event.Event, error) {
-	return r.queued(ctx, tenure{}, key, limit)
+	events, err := r.queued(ctx, tenure{}, key, limit)
+	return events, notBuilt(err)
 }
 
 // FindSequence returns one sequence, or store.ErrNotFound.
@@ -164,6 +170,22 @@ type tenure struct {
 	epoch   int64
 }
 
+// mayRead is what the scripts that read look at first, for who runs none: session, state, position and head.
+func (t tenure) mayRead(head []any) error {
+	state := ReadState(text(head, 1))
+	switch {
+	case text(head, 0) == "":
+		return ErrGone
+	case t.session != "" && text(head, 0) != t.session:
+		return errTaken
+	case state != Ready && state != Rebuilding:
+		return fmt.Errorf("%w: a commit was left half applied", ErrDamaged)
+	case t.session == "" && state == Rebuilding:
+		return verdict([]any{"rebuilding", head[2], head[3]}, 0)
+	}
+	return nil
+}
+
 // ask runs a script that reads, and returns what follows the first word.
 func (r *Reader) ask(ctx context.Context, t tenure, script *redis.Script, keys []string, args ...any) ([]any, error) {
 	answer, err := r.server.run(ctx, script, append([]string{r.keys.meta()}, keys...), append([]any{t.session}, args...))
@@ -225,17 +247,13 @@ func (r *Reader) scan(ctx context.Context, t tenure, o store.ScanOptions) ([]eve
 }
 
 func (r *Reader) collections(ctx context.Context, t tenure) ([]string, error) {
-	var session *redis.StringCmd
+	var head *redis.SliceCmd
 	var counts *redis.MapStringStringCmd
 	err := r.server.together(ctx, func(p redis.Pipeliner) {
-		session, counts = p.HGet(ctx, r.keys.meta(), "session"), p.HGetAll(ctx, r.keys.collections())
+		head, counts = p.HMGet(ctx, r.keys.meta(), "session", "state", "position", "head"), p.HGetAll(ctx, r.keys.collections())
 	})
-	switch {
-	case err != nil:
-	case errors.Is(session.Err(), redis.Nil):
-		err = ErrGone
-	case t.session != "" && session.Val() != t.session:
-		err = errTaken
+	if err == nil {
+		err = t.mayRead(head.Val())
 	}
 	if err != nil {
 		return nil, fmt.Errorf("list collections: %w", err)

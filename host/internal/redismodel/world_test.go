@@ -72,7 +72,8 @@ func (w *world) head() event.Position {
 
 func (w *world) options() redismodel.Options {
 	return redismodel.Options{Plugin: "p", Timeout: time.Second,
-		End: func(context.Context) (event.Position, event.Position, error) { h := w.head(); return h, h, nil }}
+		Start: func(context.Context) (event.Position, error) { return 0, nil },
+		End:   func(context.Context) (event.Position, event.Position, error) { h := w.head(); return h, h, nil }}
 }
 
 func (w *world) model(o redismodel.Options) *redismodel.Model {

@@ -3,10 +3,11 @@
 -- KEYS: meta, collections, then the documents of each collection
 -- ARGV: session or empty, then for each collection: name, number of keys, keys
 -- Returns ok and a value or nothing for each key, or why there is nothing to read.
-local meta = redis.call('HMGET', KEYS[1], 'session', 'state')
+local meta = redis.call('HMGET', KEYS[1], 'session', 'state', 'position', 'head')
 if not meta[1] then return {'gone'} end
 if ARGV[1] ~= '' and meta[1] ~= ARGV[1] then return {'taken', ''} end
 if meta[2] ~= 'ready' and meta[2] ~= 'rebuilding' then return {'damaged', 'a commit was left half applied'} end
+if ARGV[1] == '' and meta[2] == 'rebuilding' then return {'rebuilding', meta[3], meta[4]} end
 local found, at, most = {'ok'}, 2, 2000
 for i = 3, #KEYS do
   local n = tonumber(ARGV[at + 1])

@@ -3,10 +3,11 @@
 -- KEYS: meta, collections, documents, index
 -- ARGV: session or empty, name of the collection, first and last key as ZRANGEBYLEX wants them, limit
 -- Returns ok, and key and value of each, or why there is nothing to read.
-local meta = redis.call('HMGET', KEYS[1], 'session', 'state')
+local meta = redis.call('HMGET', KEYS[1], 'session', 'state', 'position', 'head')
 if not meta[1] then return {'gone'} end
 if ARGV[1] ~= '' and meta[1] ~= ARGV[1] then return {'taken', ''} end
 if meta[2] ~= 'ready' and meta[2] ~= 'rebuilding' then return {'damaged', 'a commit was left half applied'} end
+if ARGV[1] == '' and meta[2] == 'rebuilding' then return {'rebuilding', meta[3], meta[4]} end
 local n = tonumber(redis.call('HGET', KEYS[2], ARGV[2]) or 0)
 if redis.call('HLEN', KEYS[3]) ~= n or redis.call('ZCARD', KEYS[4]) ~= n then
   return {'damaged', 'documents of collection ' .. ARGV[2] .. ' are missing'}
