@@ -196,6 +196,9 @@ func (h *Host) answer(ctx context.Context, a store.Answer) {
 
 // rebuild begins a generation from the plugin's start, with a stored module or the declared one.
 func (p *hosted) rebuild(ctx context.Context, h *Host, r store.Request) (string, error) {
+	if p.inRedis() {
+		return p.rebuildInRedis(ctx, h, r)
+	}
 	wasm, _, err := readModule(p.conf.Module)
 	if err != nil {
 		return "", fmt.Errorf("read the declared module: %w", err)

@@ -52,6 +52,8 @@ type Host struct {
 	self store.Host
 
 	store    store.Store
+	redis    *redisServer // for read models; nil if there is none
+	reads    *ReadModels  // the store as those see it who read
 	engine   *plugin.Engine
 	tail     *tail.Tail
 	appender *appender.Appender
@@ -122,6 +124,10 @@ func open(ctx context.Context, conf *config.Config, s store.Store, o Options) (*
 	}
 	h.memory = newIdleMemory()
 	h.tail = tail.New(s, tail.Options{MaxPoll: conf.Store.PollMax, OnBell: h.heardBell, Logger: log})
+	if h.redis, err = openRedis(conf.Redis); err != nil {
+		return nil, errors.Join(err, h.closeSandbox(ctx))
+	}
+	h.reads = newReadModels(s, h.redis, h.targetOf)
 	h.metrics = newMetrics(h)
 	if url := conf.Telemetry.OTLP; url != "" {
 		h.traces = traces.New(traces.Options{URL: url, Host: conf.Host.Name, Logger: log})
@@ -258,11 +264,11 @@ func (h *Host) Append(ctx context.Context, req store.AppendRequest) ([]store.Rec
 }
 
 // Store is the host's store, for reading.
-func (h *Host) Store() store.Store { return h.store }
+func (h *Host) Store() store.Store { return h.reads }
 
 // Close frees the sandbox and the store. Run must have returned.
 func (h *Host) Close() error {
-	return errors.Join(h.closeSandbox(context.Background()), h.store.Close())
+	return errors.Join(h.closeSandbox(context.Background()), h.reads.Close())
 }
 
 func (h *Host) closeSandbox(ctx context.Context) error {

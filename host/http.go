@@ -51,7 +51,7 @@ func closeListener(l net.Listener) error {
 func (h *Host) admin() admin.Options {
 	return admin.Options{
 		Host:       api{h},
-		Store:      h.store,
+		Store:      h.reads,
 		Operations: api{h},
 		Changes:    &h.changes,
 		Metrics:    h.metrics,
@@ -106,11 +106,11 @@ func (a api) Follow(types []string) admin.Reader {
 }
 
 func (a api) ListParked(ctx context.Context, plugin string, o store.SequenceOptions) (any, error) {
-	return ListParked(ctx, a.h.store, plugin, o)
+	return ListParked(ctx, a.h.reads, plugin, o)
 }
 
 func (a api) ShowParked(ctx context.Context, plugin, key string, behind int) (any, error) {
-	return ShowParked(ctx, a.h.store, plugin, key, behind)
+	return ShowParked(ctx, a.h.reads, plugin, key, behind)
 }
 
 func (a api) Reload(ctx context.Context) (any, error) { return a.h.Reload(ctx) }

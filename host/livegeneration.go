@@ -20,11 +20,14 @@ func (p *hosted) locate(ctx context.Context, h *Host) error {
 		if err != nil {
 			return err
 		}
-		if err = p.settleModule(ctx, h, gen); err == nil || ctx.Err() != nil {
+		if gen, err = p.settleTarget(ctx, h, gen); err == nil {
+			err = p.settleModule(ctx, h, gen)
+		}
+		if err == nil || ctx.Err() != nil {
 			return ctx.Err()
 		}
 		p.setReason(withHint(err))
-		h.log.Warn("cannot find out which module the read model is made with, trying again", "plugin", p.conf.Name, "error", withHint(err))
+		h.log.Warn("cannot find out where the read model is, or which module it is made with, trying again", "plugin", p.conf.Name, "error", withHint(err))
 		select {
 		case <-ctx.Done():
 		case <-time.After(pause):
@@ -179,6 +182,9 @@ func (p *hosted) goAstray() {
 
 // rollBack makes a retired generation the live one again, with the module that made it where that is known.
 func (h *Host) rollBack(ctx context.Context, p *hosted, r store.Request) (string, error) {
+	if p.inRedis() {
+		return "", errors.New("its read model is in Redis, where there is no earlier one to go back to")
+	}
 	to, err := h.retired(ctx, p, r.Generation)
 	if err != nil {
 		return "", err

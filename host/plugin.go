@@ -16,6 +16,7 @@ import (
 	"eshost/host/internal/admin"
 	"eshost/host/internal/delivery"
 	"eshost/host/internal/plugin"
+	"eshost/host/internal/redismodel"
 	"eshost/host/internal/tail"
 	"eshost/host/store"
 )
@@ -49,10 +50,11 @@ type hosted struct {
 	next    *plugin.Module // that takes its place as soon as its runner has ended
 	replace context.CancelCauseFunc
 	refused *admin.Refused
-	units   []*unit         // the live generation's partitions; none before it is located
-	before  delivery.Status // of the units before these: what they have handled
-	reason  string          // why there are no units yet
-	hold    string          // why there are no other partitions yet, although they are declared
+	units   []*unit           // the live generation's partitions; none before it is located
+	before  delivery.Status   // of the units before these: what they have handled
+	reason  string            // why there are no units yet
+	hold    string            // why there are no other partitions yet, although they are declared
+	model   *redismodel.Model // that the runner delivers to; nil if the read model is in the database
 
 	pool pool
 }

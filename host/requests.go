@@ -100,7 +100,7 @@ func Await(ctx context.Context, s store.State, id int64) (store.Request, error) 
 
 // Ask is the package's Ask on the host's own store. Its plugins' requests are looked at without delay.
 func (h *Host) Ask(ctx context.Context, r store.Request) (store.Request, error) {
-	r, err := Ask(ctx, h.store, r)
+	r, err := Ask(ctx, h.reads, r)
 	if err != nil {
 		return r, err
 	}

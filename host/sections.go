@@ -45,7 +45,7 @@ func (r *reloader) applyFile(ctx context.Context) []ReloadOutcome {
 
 // applySettings says which settings beside the plugins wait for the next start.
 func (r *reloader) applySettings(ctx context.Context, conf *config.Config) []ReloadOutcome {
-	same := reflect.DeepEqual(conf.Host, r.h.conf.Host) && conf.Telemetry == r.h.conf.Telemetry && (r.h.o.StoreGiven || conf.Store == r.h.conf.Store)
+	same := reflect.DeepEqual(conf.Host, r.h.conf.Host) && conf.Telemetry == r.h.conf.Telemetry && conf.Redis == r.h.conf.Redis && (r.h.o.StoreGiven || conf.Store == r.h.conf.Store)
 	if same {
 		r.h.refuseFile(ctx, "")
 		return nil

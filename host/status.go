@@ -58,6 +58,12 @@ func (h *Host) Status() Status {
 		if view.Reason == "" {
 			view.Reason = p.held()
 		}
+		if p.inRedis() {
+			view.Target = string(p.conf.Target)
+			if view.Reason == "" {
+				view.Reason = p.modelProgress()
+			}
+		}
 		if st.Epoch != 0 { // its checkpoint is known
 			behind := p.behindBy(h.tail)
 			view.LagEvents = &behind

@@ -121,8 +121,13 @@ func (u *unit) newRunner(h *Host, m *plugin.Module, reader delivery.Feed) *deliv
 	o := p.options(h, &u.gen)
 	o.HeldUntil = p.heldUntil
 	feed := &limited{Feed: reader, log: h.store, filter: u.filter(), end: p.halt.end}
-	state, traced := h.traced(p.conf.Name, liveState{toldState{h.store, &h.changes, u.gen.Partitions > 1}, h, p, u.gen}, feed)
-	return delivery.NewRunner(state, traced, module{m, p.conf.Limits.Memory, &p.pool}, o)
+	var state delivery.State = liveState{toldState{h.store, &h.changes, u.gen.Partitions > 1}, h, p, u.gen}
+	var from delivery.Feed = feed
+	if p.inRedis() {
+		state, from = u.throughRedis(h, feed, &o)
+	}
+	state, from = h.traced(p.conf.Name, state, from)
+	return delivery.NewRunner(state, from, module{m, p.conf.Limits.Memory, &p.pool}, o)
 }
 
 // setRunner counts on from the runner before.

@@ -54,6 +54,8 @@ type Plugin struct {
 	Waiting   int    `json:"waiting_events"`
 	// Refused is the module, or the section of hosts.toml, that was put in the place of this one and cannot be used.
 	Refused *Refused `json:"refused,omitempty"`
+	// Target is where the read model is kept, if not in the database.
+	Target string `json:"target,omitempty"`
 	// Partitions is what this host does with each of them, where the plugin has several. The fields above are those of
 	// the ones that it runs, together.
 	Partitions []Partition `json:"partitions,omitempty"`

@@ -33,6 +33,8 @@ type PluginView struct {
 	Waiting    int           `json:"waiting_events"`
 	Failure    *SequenceView `json:"first_failure,omitempty"`
 	Refused    *Refused      `json:"refused,omitempty"`
+	// Target is where the read model is kept, if not in the database, as far as this host knows.
+	Target string `json:"target,omitempty"`
 	// Partitions are the plugin's, where it has several; the owner above is the first one's.
 	Partitions []PartitionView `json:"partitions,omitempty"`
 
@@ -180,7 +182,7 @@ func (s *server) views(ctx context.Context) ([]PluginView, error) {
 		p := &plugins[i]
 		v := s.view(p, watermark)
 		if here, ok := own[p.Plugin]; ok {
-			v.Refused = here.Refused
+			v.Refused, v.Target = here.Refused, here.Target
 			// The host itself knows sooner than the store, what it runs as a whole.
 			if len(p.Partitions) > 1 {
 			} else if p.Owner != nil && p.Owner.ID == self.ID || !owned(p) {

@@ -38,6 +38,8 @@ type target struct {
 	store.Store
 	// conf is hosts.toml, or nil where --store named the database.
 	conf *config.Config
+	// models reads what plugins keep in Redis; nil where conf is.
+	models *host.ReadModels
 }
 
 // openStore opens the database that --store or hosts.toml names. Only append makes or migrates one: who
@@ -65,7 +67,14 @@ func (a *app) openStore(ctx context.Context, create bool) (*target, error) {
 	case err != nil:
 		return nil, err
 	}
-	return &target{s, conf}, nil
+	if conf == nil {
+		return &target{Store: s}, nil
+	}
+	models, err := host.OpenReadModels(s, conf)
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return &target{models, conf, models}, nil
 }
 
 func (a *app) locateStore() (string, *config.Config, error) {
@@ -96,6 +105,9 @@ func (t *target) declares(plugin string) bool {
 // started yet has nothing to show.
 func (t *target) plugin(ctx context.Context, name string) (store.Generation, error) {
 	g, err := t.FindPlugin(ctx, name)
+	if err == nil && !t.declares(name) {
+		return g, t.checkElsewhere(ctx, g)
+	}
 	if !errors.Is(err, store.ErrNotFound) {
 		return g, err
 	}
@@ -103,6 +115,15 @@ func (t *target) plugin(ctx context.Context, name string) (store.Generation, err
 		return g, failed("start it: eshost run", "plugin %q was never started on this database", name)
 	}
 	return g, t.unknownPlugin(ctx, name)
+}
+
+// checkElsewhere fails for a plugin whose read model is not in the database, where no hosts.toml says where it is.
+func (t *target) checkElsewhere(ctx context.Context, g store.Generation) error {
+	o, err := t.Origin(ctx, g.ID)
+	if err == nil && o.Elsewhere {
+		err = missing("name the hosts.toml that declares it with --config", "the read model of plugin %q is not in the database", g.Plugin)
+	}
+	return err
 }
 
 func (t *target) unknownPlugin(ctx context.Context, name string) error {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -64,7 +65,7 @@ func (a *app) read(ctx context.Context, args []string, o store.ScanOptions) erro
 func (a *app) readOne(ctx context.Context, t *target, g store.Generation, key store.DocumentKey) error {
 	docs, err := t.Documents(ctx, g.ID, []store.DocumentKey{key})
 	if err != nil {
-		return fmt.Errorf("read the document: %w", err)
+		return notBuilt(g, fmt.Errorf("read the document: %w", err))
 	}
 	if len(docs) == 0 {
 		return failed(t.otherCollections(ctx, g, key.Collection), "plugin %q has no document %q in collection %q", g.Plugin, key.Key, key.Collection)
@@ -74,6 +75,14 @@ func (a *app) readOne(ctx context.Context, t *target, g store.Generation, key st
 	}
 	_, err = fmt.Fprintf(a.out, "%s\n", docs[0].Data)
 	return err
+}
+
+// notBuilt tells who reads a read model that is not there as a whole what to wait for.
+func notBuilt(g store.Generation, err error) error {
+	if !errors.Is(err, store.ErrNotBuilt) {
+		return err
+	}
+	return failed(fmt.Sprintf("a host that runs it builds it from the log: eshost wait %s --position head", g.Plugin), "plugin %q: %w", g.Plugin, err)
 }
 
 func (a *app) writeDocument(d event.Document) error {
@@ -95,7 +104,7 @@ func (a *app) readMany(ctx context.Context, t *target, g store.Generation, o sto
 		o.Limit = page
 		docs, err := t.Scan(ctx, g.ID, o)
 		if err != nil {
-			return fmt.Errorf("read the documents: %w", err)
+			return notBuilt(g, fmt.Errorf("read the documents: %w", err))
 		}
 		for _, d := range docs {
 			if limit > 0 && printed == limit {

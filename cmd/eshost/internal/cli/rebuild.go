@@ -116,7 +116,47 @@ func (a *app) rebuild(ctx context.Context, plugin string, r *rebuilding) error {
 	if req, err = a.awaitBegin(ctx, t, req, r); err != nil {
 		return err
 	}
+	if t.models != nil {
+		if _, elsewhere, err := t.models.LookAtReadModel(ctx, plugin); err != nil || elsewhere {
+			return a.followInPlace(ctx, t, plugin, req.Answer, r, err)
+		}
+	}
 	return a.followBuild(ctx, t, req, r)
+}
+
+// followInPlace shows how far a read model is that is built anew where it is, until it is ready.
+func (a *app) followInPlace(ctx context.Context, t *target, plugin, answer string, r *rebuilding, err error) error {
+	began := time.Now()
+	line := newProgress(a.err, 0)
+	defer line.clear()
+	for err == nil && !r.detach {
+		var m host.ReadModel
+		if m, _, err = t.models.LookAtReadModel(ctx, plugin); err != nil || m.Ready {
+			break
+		}
+		if line.w != nil {
+			line.draw(func() string { return plugin + ": " + m.Words })
+		}
+		if pause(ctx, followLook) != nil {
+			return fail(exitInterrupted, "see how far it is: eshost status", "interrupted; the host goes on building the read model of plugin %q", plugin)
+		}
+	}
+	line.clear()
+	switch {
+	case err != nil:
+		return fmt.Errorf("look how far the read model of plugin %q is: %w", plugin, err)
+	case a.json:
+		return writeJSON(a.out, struct {
+			Plugin  string  `json:"plugin"`
+			Answer  string  `json:"answer"`
+			Seconds float64 `json:"seconds"`
+		}{plugin, answer, time.Since(began).Seconds()})
+	case r.detach:
+		_, err = fmt.Fprintf(a.out, "%s: %s\n", plugin, answer)
+	default:
+		_, err = fmt.Fprintf(a.out, "%s: its read model is built\n", plugin)
+	}
+	return err
 }
 
 // giveModule stores a module in the database, from where the plugin's host takes it.

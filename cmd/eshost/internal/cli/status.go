@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"eshost/host/config"
 	"eshost/host/event"
 	"eshost/host/store"
 )
@@ -85,14 +86,16 @@ const (
 )
 
 type pluginReport struct {
-	Name         string          `json:"name"`
-	Declared     *bool           `json:"declared,omitempty"` // in hosts.toml, where it was read
-	State        string          `json:"state"`
-	Reason       string          `json:"reason,omitempty"`
-	Since        *time.Time      `json:"since,omitempty"`
-	Generation   int             `json:"generation"`
-	Checkpoint   event.Position  `json:"checkpoint"`
-	Lag          event.Position  `json:"lag"` // positions, not events
+	Name       string         `json:"name"`
+	Declared   *bool          `json:"declared,omitempty"` // in hosts.toml, where it was read
+	State      string         `json:"state"`
+	Reason     string         `json:"reason,omitempty"`
+	Since      *time.Time     `json:"since,omitempty"`
+	Generation int            `json:"generation"`
+	Checkpoint event.Position `json:"checkpoint"`
+	Lag        event.Position `json:"lag"` // positions, not events
+	// Target is where the read model is kept, if hosts.toml was read and has another place for it than the database.
+	Target       string          `json:"target,omitempty"`
 	Owner        *hostReport     `json:"owner,omitempty"`
 	Digest       string          `json:"digest,omitempty"`
 	UpdatedAt    *time.Time      `json:"updated_at,omitempty"`
@@ -231,6 +234,9 @@ func (t *target) reportPlugin(p *store.PluginStatus, hosts []store.Host, waterma
 	if t.conf != nil {
 		declared := t.declares(p.Plugin)
 		r.Declared = &declared
+	}
+	if t.conf != nil && t.declares(p.Plugin) && t.conf.Plugin(p.Plugin).Target != config.TargetStore {
+		r.Target = string(t.conf.Plugin(p.Plugin).Target)
 	}
 	for i := range p.Partitions {
 		part := &p.Partitions[i]

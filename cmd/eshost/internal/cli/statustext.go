@@ -85,6 +85,9 @@ func (r *statusReport) writePlugins(w io.Writer) error {
 		return err
 	}
 	for _, p := range r.Plugins {
+		if p.Target != "" {
+			fmt.Fprintf(w, "\n%s keeps its read model in %s\n", printable(p.Name), p.Target)
+		}
 		if p.Reason != "" {
 			fmt.Fprintf(w, "\n%s is %s: %s\n", printable(p.Name), p.State, printable(p.Reason))
 		}

@@ -1,0 +1,236 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"eshost/host/config"
+	"eshost/host/event"
+	hostredis "eshost/host/internal/redis"
+	"eshost/host/internal/redismodel"
+	"eshost/host/store"
+)
+
+// ReadModels is a store whose documents and sequences are read from where each plugin keeps them: from the database, or
+// from Redis for those that say so. What Redis has not, or not yet, is store.ErrNotBuilt.
+type ReadModels struct {
+	store.Store
+	redis  *redisServer // nil if there is none
+	target func(plugin string) config.Target
+
+	mu    sync.Mutex
+	roots map[int64]string // the plugins of generations that are in Redis
+}
+
+// OpenReadModels returns the store for those who read, by a hosts.toml. Closing it closes the store.
+func OpenReadModels(s store.Store, conf *config.Config) (*ReadModels, error) {
+	server, err := openRedis(conf.Redis)
+	if err != nil {
+		return nil, err
+	}
+	target := func(plugin string) config.Target {
+		if p := conf.Plugin(plugin); p != nil {
+			return p.Target
+		}
+		return config.TargetStore
+	}
+	return newReadModels(s, server, target), nil
+}
+
+func newReadModels(s store.Store, server *redisServer, target func(string) config.Target) *ReadModels {
+	return &ReadModels{Store: s, redis: server, target: target, roots: make(map[int64]string)}
+}
+
+// Close closes the store too.
+func (m *ReadModels) Close() error { return errors.Join(m.redis.close(), m.Store.Close()) }
+
+// redisServer is the Redis of hosts.toml, for read models.
+type redisServer struct {
+	client redis.UniversalClient
+	prefix string
+	limit  time.Duration // of a call
+}
+
+// modelTime bounds a call at least: a commit is much larger than what redis.timeout is meant for.
+const modelTime = 10 * time.Second
+
+// openRedis connects when it is needed; nil if there is none.
+func openRedis(conf config.Redis) (*redisServer, error) {
+	if conf.URL == "" {
+		return nil, nil
+	}
+	o, err := hostredis.Connect(conf.URL, conf.Timeout)
+	if err != nil {
+		return nil, fmt.Errorf("redis: %w", err)
+	}
+	limit := max(conf.Timeout, modelTime)
+	o.ReadTimeout, o.WriteTimeout = limit, limit
+	return &redisServer{client: redis.NewClient(o), prefix: conf.Prefix, limit: limit}, nil
+}
+
+func (s *redisServer) close() error {
+	if s == nil {
+		return nil
+	}
+	return s.client.Close()
+}
+
+// reader reads a plugin's read model; nil if the database has it.
+func (m *ReadModels) reader(plugin string) *redismodel.Reader {
+	if m.redis == nil || m.target(plugin) != config.TargetRedis {
+		return nil
+	}
+	r := redismodel.NewReader(m.redis.client, m.Store, redismodel.Options{Plugin: plugin, Prefix: m.redis.prefix, Timeout: m.redis.limit})
+	return &r
+}
+
+// of reads a generation's read model; nil if the database has it. Who asks has found the generation here.
+func (m *ReadModels) of(generation int64) *redismodel.Reader {
+	m.mu.Lock()
+	plugin, ok := m.roots[generation]
+	m.mu.Unlock()
+	if !ok {
+		return nil
+	}
+	return m.reader(plugin)
+}
+
+// FindPlugin implements store.State.
+func (m *ReadModels) FindPlugin(ctx context.Context, plugin string) (store.Generation, error) {
+	g, err := m.Store.FindPlugin(ctx, plugin)
+	if err == nil && m.reader(plugin) != nil {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.roots[g.ID] = plugin
+	}
+	return g, err
+}
+
+// Plugins implements store.State: what waits behind failed events is counted where it is.
+func (m *ReadModels) Plugins(ctx context.Context) ([]store.PluginStatus, error) {
+	plugins, err := m.Store.Plugins(ctx)
+	for i := range plugins {
+		r := m.reader(plugins[i].Plugin)
+		if r == nil {
+			continue
+		}
+		if all, err := r.Sequences(ctx, 0); err == nil {
+			count(&plugins[i], all)
+		} else if !errors.Is(err, store.ErrNotBuilt) {
+			break // Redis is away, and each of the others would wait for it too; the plugins' conditions say so
+		}
+	}
+	return plugins, err
+}
+
+// count puts what waits into a plugin's status.
+func count(p *store.PluginStatus, all []store.Sequence) {
+	for i, q := range all {
+		if i == 0 {
+			p.FirstFailure = &q
+		}
+		if q.State == store.Parked {
+			p.Parked++
+		} else {
+			p.Retrying++
+		}
+		p.Waiting += q.Waiting
+	}
+	if len(p.Partitions) == 1 {
+		only := &p.Partitions[0]
+		only.Parked, only.Retrying, only.Waiting = p.Parked, p.Retrying, p.Waiting
+	}
+}
+
+// ReadModel is how far a read model is that is kept in Redis.
+type ReadModel struct {
+	Words string // such as "rebuilding: 12 of 100"; empty if it is ready
+	Ready bool
+}
+
+// LookAtReadModel looks at a plugin's read model in Redis; there is none if the database has it.
+func (m *ReadModels) LookAtReadModel(ctx context.Context, plugin string) (model ReadModel, inRedis bool, err error) {
+	r := m.reader(plugin)
+	if r == nil {
+		return ReadModel{}, false, nil
+	}
+	p, err := r.Look(ctx)
+	return ReadModel{Words: p.Describe(), Ready: p.State == redismodel.Ready}, true, err
+}
+
+// Documents implements store.State.
+func (m *ReadModels) Documents(ctx context.Context, generation int64, keys []store.DocumentKey) ([]event.Document, error) {
+	if r := m.of(generation); r != nil {
+		return r.Documents(ctx, generation, keys)
+	}
+	return m.Store.Documents(ctx, generation, keys)
+}
+
+// Scan implements store.State.
+func (m *ReadModels) Scan(ctx context.Context, generation int64, o store.ScanOptions) ([]event.Document, error) {
+	if r := m.of(generation); r != nil {
+		return r.Scan(ctx, generation, o)
+	}
+	return m.Store.Scan(ctx, generation, o)
+}
+
+// Collections implements store.State.
+func (m *ReadModels) Collections(ctx context.Context, generation int64) ([]string, error) {
+	if r := m.of(generation); r != nil {
+		return r.Collections(ctx, generation)
+	}
+	return m.Store.Collections(ctx, generation)
+}
+
+// Sequences implements store.State.
+func (m *ReadModels) Sequences(ctx context.Context, generation int64) ([]store.Sequence, error) {
+	if r := m.of(generation); r != nil {
+		return r.Sequences(ctx, generation)
+	}
+	return m.Store.Sequences(ctx, generation)
+}
+
+// Queued implements store.State.
+func (m *ReadModels) Queued(ctx context.Context, generation int64, key string, limit int) ([]event.Event, error) {
+	if r := m.of(generation); r != nil {
+		return r.Queued(ctx, generation, key, limit)
+	}
+	return m.Store.Queued(ctx, generation, key, limit)
+}
+
+// FindSequence implements store.State.
+func (m *ReadModels) FindSequence(ctx context.Context, generation int64, key string) (store.Sequence, error) {
+	if r := m.of(generation); r != nil {
+		return r.FindSequence(ctx, generation, key)
+	}
+	return m.Store.FindSequence(ctx, generation, key)
+}
+
+// SequenceWith implements store.State.
+func (m *ReadModels) SequenceWith(ctx context.Context, generation int64, p event.Position) (store.Sequence, error) {
+	if r := m.of(generation); r != nil {
+		return r.SequenceWith(ctx, generation, p)
+	}
+	return m.Store.SequenceWith(ctx, generation, p)
+}
+
+// ListSequences implements store.State.
+func (m *ReadModels) ListSequences(ctx context.Context, generation int64, o store.SequenceOptions) ([]store.Sequence, error) {
+	if r := m.of(generation); r != nil {
+		return r.ListSequences(ctx, generation, o)
+	}
+	return m.Store.ListSequences(ctx, generation, o)
+}
+
+// Spans implements store.State.
+func (m *ReadModels) Spans(ctx context.Context, generation int64) ([]store.ModuleSpan, error) {
+	if r := m.of(generation); r != nil {
+		return r.Spans(ctx, generation)
+	}
+	return m.Store.Spans(ctx, generation)
+}
