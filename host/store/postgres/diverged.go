@@ -64,6 +64,11 @@ func (s *Store) Recover(ctx context.Context, r store.Recovery) (done store.Recov
 func (s *Store) recover(ctx context.Context, tx pgx.Tx, r store.Recovery) (done store.Recovered, err error) {
 	var live int64
 	var head event.Position
+	// In the order of their ids and before the plugin, as everybody who locks several must. A commit under way ends before,
+	// or finds its epoch gone.
+	if _, err := tx.Exec(ctx, s.sql.rare(`SELECT 1 FROM {generations} WHERE plugin = $1 ORDER BY id FOR UPDATE`), r.Plugin); err != nil {
+		return done, err
+	}
 	if err := tx.QueryRow(ctx, s.sql.lockPlugin, r.Plugin).Scan(&live); err != nil {
 		return done, noRowsAs(err, store.ErrNotFound)
 	}
@@ -73,10 +78,6 @@ func (s *Store) recover(ctx context.Context, tx pgx.Tx, r store.Recovery) (done 
 	}
 	if r.After > head {
 		return done, &store.InvalidError{Field: "position", Reason: fmt.Sprintf("is %d, and the last event is at %d", r.After, head)}
-	}
-	// In the order of their ids, as everybody who locks several must. A commit under way ends before, or finds its epoch gone.
-	if _, err := tx.Exec(ctx, s.sql.rare(`SELECT 1 FROM {generations} WHERE plugin = $1 ORDER BY id FOR UPDATE`), r.Plugin); err != nil {
-		return done, err
 	}
 	counted := func(count *int, sql string, args ...any) {
 		if err == nil {

@@ -138,8 +138,8 @@ UPDATE {generations} SET epoch = epoch + 1, owner = NULL, partitions = $2, order
        state = CASE WHEN partition = 0 THEN state ELSE 'merged' END
 WHERE root = $1 AND state <> 'merged'`), root, r.Partitions, r.OrderBy)
 	batch.Queue(s.sql.rare(`
-INSERT INTO {generations} (plugin, number, root, partition, partitions, order_by, position, state, module, held_until, digest)
-SELECT g.plugin, g.number, g.id, n, g.partitions, g.order_by, g.position, g.state, g.module, g.held_until, $2::text
+INSERT INTO {generations} (plugin, number, root, partition, partitions, order_by, position, mark, started_after, elsewhere, state, module, held_until, digest)
+SELECT g.plugin, g.number, g.id, n, g.partitions, g.order_by, g.position, g.mark, g.started_after, g.elsewhere, g.state, g.module, g.held_until, $2::text
 FROM {generations} g CROSS JOIN generate_series(1, g.partitions - 1) AS n WHERE g.id = $1 ORDER BY n`), root, r.Digest)
 	if r.Digest != "" { // Invariant 8
 		batch.Queue(s.sql.rare(`

@@ -138,9 +138,9 @@ WHERE root = ?1 AND state <> 'merged'`, root, int64(r.Partitions), r.OrderBy)
 		return err
 	}
 	for n := 1; n < r.Partitions; n++ {
-		_, err := c.exec(`INSERT INTO generations (plugin, number, root, partition, partitions, order_by, position, state, module, held_until, digest,
-  condition_since, created_at, updated_at)
-SELECT plugin, number, id, ?2, partitions, order_by, position, state, module, held_until, ?3, `+now+`, `+now+`, `+now+`
+		_, err := c.exec(`INSERT INTO generations (plugin, number, root, partition, partitions, order_by, position, mark, started_after,
+  elsewhere, state, module, held_until, digest, condition_since, created_at, updated_at)
+SELECT plugin, number, id, ?2, partitions, order_by, position, mark, started_after, elsewhere, state, module, held_until, ?3, `+now+`, `+now+`, `+now+`
 FROM generations WHERE id = ?1`, root, int64(n), r.Digest)
 		if err != nil {
 			return err

@@ -19,8 +19,10 @@ var repartitionCases = []testCase{
 	{"beside commits of the old partitions", repartitionBesideCommits},
 	{"two at a time, one counts", repartitionRace},
 	{"back to a generation that was split otherwise", repartitionRollback},
+	{"new partitions remember the log", repartitionRemembers},
 }
 
+// repartition is a change that nothing speaks against while all partitions are at a position.
 func (p *split) repartition(at event.Position, n int) store.Repartition {
 	return store.Repartition{Plugin: p.plugin, Owner: p.owner, From: p.held(), Position: at, Partitions: n, OrderBy: "stream", Digest: "d1"}
 }
@@ -269,6 +271,28 @@ func repartitionRollback(t *testing.T, db *database) {
 	}
 	if all, err := s.Generations(t.Context(), "p"); err != nil || len(all) != 1 || strings.Contains(fmt.Sprint(all), "merged") {
 		t.Errorf("left are %+v (%v)", all, err)
+	}
+}
+
+func repartitionRemembers(t *testing.T, db *database) {
+	s := db.open(t)
+	f := fill(t, s, "a", "e", 3)
+	_, err := s.EnsurePlugin(t.Context(), "p", f[0], 1, "stream")
+	check(t, err)
+	p := splitUp(t, s, "p", 1)
+	p.commit(t, 0, f[2], nil)
+	check(t, s.Repartition(t.Context(), p.repartition(f[2], 2)))
+	p.take(t, p.root().ID)
+	if o, err := s.Origin(t.Context(), p.parts[1].ID); err != nil || o.Start != f[0] {
+		t.Errorf("a new partition began %+v (%v)", o, err)
+	}
+	check(t, s.Repartition(t.Context(), p.repartition(f[2], 3)))
+	parts := partitionsOf(t, s, "p")
+	db.SetBack(t, f[1])
+	fill(t, s, "a", "other", 1)
+	for _, g := range parts { // invariant 1: that event would be skipped
+		_, err := s.Acquire(t.Context(), g.ID, p.owner)
+		wantError(t, err, store.ErrLogWentBack)
 	}
 }
 
