@@ -17,6 +17,9 @@ type Store interface {
 	State
 	// Describe names the server and database for people, without secrets.
 	Describe() string
+	// Identity tells the database from others. It is the same for all who open it, wherever they are, and after a failover;
+	// of letters, digits and hyphens. A copy on another server or in another file has the identity of the original.
+	Identity(ctx context.Context) (string, error)
 	// Close frees everything the store holds. Tails must be closed first.
 	Close() error
 }

@@ -80,7 +80,6 @@ func (o Options) withDefaults() Options {
 
 // Tail follows the log's end.
 type Tail struct {
-	bell    int64
 	log     Log
 	o       Options
 	wake    chan struct{}
@@ -102,6 +101,8 @@ type Tail struct {
 type Status struct {
 	Watermark event.Position
 	Head      event.Position
+	// Bell is the store's counter of what hosts should look at.
+	Bell int64
 	// HeldSince is since when the watermark has stood still below the head. Zero when it is at the head.
 	HeldSince time.Time
 	Holders   []store.Holder
@@ -289,13 +290,12 @@ func (t *Tail) runOnce(ctx context.Context, src store.Tail) (bool, error) {
 		return false, err
 	}
 	t.status.Polled = time.Now()
-	if t.o.OnBell != nil && s.Bell != t.bell {
-		t.bell = s.Bell
+	if t.o.OnBell != nil && s.Bell != t.status.Bell {
 		t.o.OnBell()
 	}
 	close(t.polled)
 	t.polled = make(chan struct{})
-	t.status.Watermark, t.status.Head, t.status.Holders = s.Watermark, s.Head, s.Holders
+	t.status.Watermark, t.status.Head, t.status.Bell, t.status.Holders = s.Watermark, s.Head, s.Bell, s.Holders
 	switch {
 	case s.Watermark >= s.Head:
 		t.status.HeldSince = time.Time{}

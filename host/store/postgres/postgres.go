@@ -120,6 +120,18 @@ func (s *Store) Describe() string {
 	return fmt.Sprintf("%s%s at %s, database %q, schema %q", s.serverName, through, s.target.address(), s.target.config.ConnConfig.Database, s.schema)
 }
 
+// Identity implements store.Store: the time at which the tables were made, and which of the server's databases they are in.
+func (s *Store) Identity(ctx context.Context) (string, error) {
+	var made, database int64
+	err := s.reads.QueryRow(ctx, s.sql.rare(`
+SELECT (extract(epoch FROM applied_at) * 1000000)::bigint, (SELECT oid::bigint FROM pg_database WHERE datname = current_database())
+FROM {migrations} ORDER BY version LIMIT 1`)).Scan(&made, &database)
+	if err != nil {
+		return "", fail(ctx, "read the database's identity", err)
+	}
+	return fmt.Sprintf("%x-%x", made, database), nil
+}
+
 // Close closes all connections but those of open tails. It waits for calls that are under way.
 func (s *Store) Close() error {
 	s.closePools()

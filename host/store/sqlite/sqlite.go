@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -101,6 +102,18 @@ func (s *Store) Statements() uint64 { return s.ran.Load() }
 
 // Describe names the file.
 func (s *Store) Describe() string { return "SQLite " + s.file }
+
+// Identity implements store.Store: the time at which the tables were made. A path is another one in each container.
+func (s *Store) Identity(ctx context.Context) (id string, err error) {
+	err = s.read(ctx, func(c *conn) error {
+		_, err := c.one(func(r row) { id = strconv.FormatInt(r.int(0), 16) }, "SELECT applied_at FROM migrations ORDER BY version LIMIT 1")
+		return err
+	})
+	if err != nil {
+		return "", fmt.Errorf("read the database's identity: %w", err)
+	}
+	return id, nil
+}
 
 // locate finds the file and makes it if need be.
 func (s *Store) locate(name string) error {

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"regexp"
 	"testing"
 	"time"
 
@@ -13,6 +14,7 @@ var statusCases = []testCase{
 	{"owner", statusOwner},
 	{"failures", statusFailures},
 	{"describe", statusDescribe},
+	{"identity", statusIdentity},
 }
 
 func findStatus(t *testing.T, s store.Store, plugin string) store.PluginStatus {
@@ -113,5 +115,20 @@ func statusFailures(t *testing.T, db *database) {
 func statusDescribe(t *testing.T, db *database) {
 	if s := db.open(t); s.Describe() == "" {
 		t.Error("the store does not say what it is")
+	}
+}
+
+func statusIdentity(t *testing.T, db *database) {
+	identity := func() string {
+		id, err := db.open(t).Identity(t.Context())
+		check(t, err)
+		return id
+	}
+	first := identity()
+	if !regexp.MustCompile(`^[0-9a-z-]+$`).MatchString(first) {
+		t.Errorf("the identity is %q", first)
+	}
+	if again := identity(); again != first {
+		t.Errorf("the identity was %q and is %q", first, again)
 	}
 }
