@@ -19,6 +19,7 @@ import (
 	"eshost/host/internal/admin"
 	"eshost/host/internal/appender"
 	"eshost/host/internal/plugin"
+	"eshost/host/internal/redis"
 	"eshost/host/internal/tail"
 	"eshost/host/internal/traces"
 	"eshost/host/store"
@@ -74,6 +75,7 @@ type Host struct {
 
 	metrics *metrics
 	traces  *traces.Exporter // nil if there are none
+	peers   *redis.Client    // the other hosts, through Redis; nil if there is none
 	changes admin.Changes
 	ages    ages
 	memory  idleMemory
@@ -134,8 +136,11 @@ func open(ctx context.Context, conf *config.Config, s store.Store, o Options) (*
 	}
 	h.appender = appender.New(s, appender.Options{
 		Timeout:  conf.Host.ShutdownTimeout,
-		OnAppend: func(event.Position) { h.tail.Wake() },
+		OnAppend: h.appended,
 	})
+	if h.peers, err = h.newPeers(ctx); err != nil {
+		return nil, errors.Join(err, h.closeSandbox(ctx))
+	}
 	var wrong []error
 	for _, p := range conf.Plugins {
 		loaded, err := loadPlugin(ctx, engine, p)
@@ -192,6 +197,10 @@ func (h *Host) runParts(ctx context.Context, floor event.Position, listener net.
 	g.Go(func() error { h.watchRequests(ctx); return nil })
 	g.Go(func() error { h.ages.run(ctx, h.tail); return nil })
 	g.Go(func() error { h.memory.giveBack(ctx); return nil })
+	if h.peers != nil {
+		g.Go(func() error { h.peers.Run(ctx); return nil })
+		g.Go(func() error { h.tellSeen(ctx); return nil })
+	}
 	h.group = g
 	for _, p := range h.list() {
 		p.launch(ctx, g, h, true)

@@ -123,11 +123,15 @@ func (live) Describe(ch chan<- *prometheus.Desc) {
 		pluginsByState, pluginState, pluginRefused, lagEvents, lagPositions, lagSeconds, fuel, memory, instances, started, buildPosition} {
 		ch <- d
 	}
+	for _, d := range redisMetrics {
+		ch <- d
+	}
 }
 
 func (l live) Collect(ch chan<- prometheus.Metric) {
 	now := l.h.tail.Status()
 	l.collectLog(ch, now)
+	l.collectRedis(ch)
 	states := make(map[delivery.RunnerState]int)
 	for _, s := range []delivery.RunnerState{delivery.Starting, delivery.Waiting, delivery.Running, delivery.Paused, delivery.Quarantined, delivery.BackingOff} {
 		states[s] = 0

@@ -108,6 +108,7 @@ func (h *Host) Ask(ctx context.Context, r store.Request) (store.Request, error) 
 	case h.asked <- struct{}{}:
 	default:
 	}
+	h.rang()
 	return r, nil
 }
 

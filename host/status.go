@@ -22,6 +22,7 @@ func (h *Host) Status() Status {
 		ID:      h.self.ID,
 		Store:   h.store.Describe(),
 		Log:     admin.Log{Watermark: int64(t.Watermark), Head: int64(t.Head)},
+		Redis:   h.redisStatus(),
 		Plugins: []admin.Plugin{},
 	}
 	if !t.HeldSince.IsZero() {

@@ -126,7 +126,7 @@ func (u *unit) newRunner(h *Host, m *plugin.Module, reader delivery.Feed) *deliv
 	if p.inRedis() {
 		state, from = u.throughRedis(h, feed, &o)
 	}
-	state, from = h.traced(p.conf.Name, state, from)
+	state, from = h.traced(p.conf.Name, h.published(p.conf.Name, state), from)
 	return delivery.NewRunner(state, from, module{m, p.conf.Limits.Memory, &p.pool}, o)
 }
 

@@ -4,10 +4,12 @@ import "time"
 
 // Status is a host's own view of itself, as /v1/status shows it.
 type Status struct {
-	Host    string   `json:"host"`
-	ID      string   `json:"id"`
-	Store   string   `json:"store"`
-	Log     Log      `json:"log"`
+	Host  string `json:"host"`
+	ID    string `json:"id"`
+	Store string `json:"store"`
+	Log   Log    `json:"log"`
+	// Redis is how Redis is used, nil where hosts.toml names none.
+	Redis   *Redis   `json:"redis,omitempty"`
 	Plugins []Plugin `json:"plugins"`
 	// FileRefused is why hosts.toml, as it is now, is not what this host goes by.
 	FileRefused string `json:"hosts_toml_refused,omitempty"`
@@ -33,6 +35,27 @@ type Holder struct {
 	User        string  `json:"user,omitempty"`
 	State       string  `json:"state,omitempty"`
 	AgeSeconds  float64 `json:"age_seconds"`
+}
+
+// Redis is how the host uses the Redis that hosts.toml names.
+type Redis struct {
+	// Server is its URL without user and password.
+	Server  string `json:"server"`
+	Version string `json:"version,omitempty"`
+	// State is checking, ok, slow or failing.
+	State string `json:"state"`
+	// Reason is why the state is not ok, and Hint what to do about it.
+	Reason string    `json:"reason,omitempty"`
+	Hint   string    `json:"hint,omitempty"`
+	Since  time.Time `json:"since"`
+	// Role is what the host does for the others: polls for all, is woken, polls for itself.
+	Role             string  `json:"role"`
+	RoundTripSeconds float64 `json:"round_trip_seconds,omitempty"`
+	Published        uint64  `json:"published"` // to other hosts
+	Received         uint64  `json:"received"`  // from other hosts
+	Ignored          uint64  `json:"ignored"`   // that were none of a host's
+	Changed          uint64  `json:"changes_published"`
+	Dropped          uint64  `json:"changes_dropped"`
 }
 
 // Plugin is what the host knows of one plugin.

@@ -40,7 +40,8 @@
 //
 // The first two are said of each document that a commit wrote or deleted; position is the event that did. The third stands
 // for a commit with too many documents to name: any document of these collections may have changed. The fourth says that
-// changes were not told: any document of the plugin may have changed. Documents' data is never sent: read it from the
+// changes may not have been told: any document of the plugin may have changed. It is said after messages were dropped, and
+// whenever a host takes the plugin, or a partition of it, over. Documents' data is never sent: read it from the
 // database, where it is at least as new as the message.
 //
 // Messages are sent at most once, after the commit, and not to those who are not connected. A cache that must not be stale
