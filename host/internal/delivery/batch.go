@@ -128,6 +128,13 @@ func (s *session) logFailure(q *store.Sequence) {
 }
 
 func (s *session) commitOf(out *outcome, upTo event.Position) store.Commit {
+	c := s.newCommit(upTo)
+	c.Digest, c.Documents, c.Emitted = s.r.module.Digest(), out.documents, out.emitted
+	return c
+}
+
+// newCommit is a commit under the lease that does nothing but move the checkpoint.
+func (s *session) newCommit(upTo event.Position) store.Commit {
 	return store.Commit{
 		Generation: s.o.Generation,
 		Root:       s.o.Root,
@@ -135,9 +142,6 @@ func (s *session) commitOf(out *outcome, upTo event.Position) store.Commit {
 		Epoch:      s.lease.Epoch,
 		Expected:   s.position,
 		Position:   upTo,
-		Digest:     s.r.module.Digest(),
-		Documents:  out.documents,
-		Emitted:    out.emitted,
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 
 // cache is a bounded view of a generation's documents as the lanes of the next batch must see them:
 // what is committed, and above it what the batch in flight writes. It is valid as long as the lease
-// is held, since nobody else may write.
+// is held, since nobody else may write what a partition may read.
 //
 // A document's id is its collection, a zero byte, and its key: neither may contain one.
 type cache struct {
@@ -27,7 +27,8 @@ type cache struct {
 	newest  *cached // of a ring in order of use; newest.prev is the oldest. What is in flight is not in it
 	bytes   int     // of all entries
 	// complete says that what has no entry does not exist: true as long as the generation was empty
-	// when the session began and nothing has been forgotten since.
+	// when the session began and nothing has been forgotten since. What other partitions write meanwhile
+	// is nothing that this one may ask for.
 	complete bool
 	// inFlight holds the entries that the batch now committing wrote. They may not be in the database
 	// yet, so they must not be forgotten.

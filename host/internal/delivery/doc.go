@@ -34,7 +34,7 @@
 //   - Invariant 4: a key's events are in one lane, in position order. When one fails, the later ones
 //     of that key queue behind it in the store; other keys go on. When order_by has changed, what
 //     waits is put under the new keys before anything else is handled.
-//   - Invariant 5: lanes show in nothing; conflict.go says why.
+//   - Invariant 5: lanes show in nothing; conflict.go says why. Nor do partitions; partition.go says why.
 //   - Invariant 9: what stands still has a Reason in Status, and in the store when a person must act.
 //
 // On failure of an event its key becomes a sequence in the store: retried with backoff, parked after

@@ -10,7 +10,7 @@ import (
 // Get returns a document as the event sees it.
 func (l *lane) Get(ctx context.Context, collection, key []byte) ([]byte, bool, error) {
 	if err := l.reach.Document(collection, key); err != nil {
-		return nil, false, l.trouble(err)
+		return nil, false, l.tooFar(err)
 	}
 	l.learn(collection, key)
 	d := l.look(collection, key)
@@ -57,7 +57,7 @@ func (l *lane) look(collection, key []byte) *looked {
 // Set writes a document.
 func (l *lane) Set(collection, key, value []byte) error {
 	if err := l.reach.Document(collection, key); err != nil {
-		return l.trouble(err)
+		return l.tooFar(err)
 	}
 	l.write(collection, key, append(make([]byte, 0, len(value)), value...))
 	return nil
@@ -66,7 +66,7 @@ func (l *lane) Set(collection, key, value []byte) error {
 // Delete removes a document, if there is one.
 func (l *lane) Delete(collection, key []byte) error {
 	if err := l.reach.Document(collection, key); err != nil {
-		return l.trouble(err)
+		return l.tooFar(err)
 	}
 	l.write(collection, key, nil)
 	return nil
@@ -96,10 +96,18 @@ func (l *lane) Emit(e event.Emitted) error {
 	return nil
 }
 
-// trouble remembers an error that the guest must not make another one of.
+// trouble remembers an error that is not the event's, so that the guest cannot turn it into one.
 func (l *lane) trouble(err error) error {
 	if l.hostErr == nil {
 		l.hostErr = err
+	}
+	return err
+}
+
+// tooFar remembers that the event has reached too far, so that the guest cannot turn it into anything else.
+func (l *lane) tooFar(err error) error {
+	if l.beyond == nil {
+		l.beyond = err
 	}
 	return err
 }

@@ -41,7 +41,8 @@ type lane struct {
 	reach   event.Reach
 	writes  writes
 	emits   []event.Emitted
-	hostErr error // what a host call met: trouble of the host's own, or a document that is out of reach
+	hostErr error // trouble of the host's own that a host call met
+	beyond  error // the failure of an event that reached too far
 	last    looked
 }
 
@@ -167,15 +168,15 @@ func (l *lane) handle(ctx context.Context, e *event.Event, attempt int) error {
 	}
 	// Invariant 3: whatever the last event left here goes away before anything can see it.
 	l.writes.reset()
-	l.current, l.emits, l.hostErr = e, l.emits[:0], nil
+	l.current, l.emits, l.hostErr, l.beyond = e, l.emits[:0], nil, nil
 	l.last.id = l.last.id[:0]
 	err := l.inst.Handle(ctx, e, attempt, l)
-	var beyond *event.Failure
-	if errors.As(l.hostErr, &beyond) && errors.As(err, &beyond) {
-		return err // with the guest's stack
-	}
-	if l.hostErr != nil {
+	var failure *event.Failure
+	switch {
+	case l.hostErr != nil:
 		return l.hostErr
+	case l.beyond != nil && !(errors.As(err, &failure) && failure.Kind == event.FailPartition): // else it has the guest's stack
+		return l.beyond
 	}
 	return err
 }

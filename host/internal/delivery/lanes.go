@@ -122,7 +122,7 @@ func (ls *lanes) split(ctx context.Context, tasks []task, n int, b bounds) (*out
 	var late atomic.Bool // only when it is worth throwing everything away
 	defer time.AfterFunc(4*slowBatch, func() { late.Store(true) }).Stop()
 	b.bytes, b.late = max(b.bytes/n, 1), &late
-	ls.partition(tasks, n)
+	ls.deal(tasks, n)
 	defer func() {
 		for _, l := range ls.all[:n] {
 			l.forget()
@@ -154,10 +154,11 @@ func (ls *lanes) split(ctx context.Context, tasks []task, n int, b bounds) (*out
 	return nil, nil
 }
 
-// partition keeps the events of one key in one lane, in position order.
-func (ls *lanes) partition(tasks []task, n int) {
+// deal keeps the events of one key in one lane, in position order. Modulo the number of partitions the hash is the same for
+// all keys of a partition, or nearly, so the lane is what is left of it.
+func (ls *lanes) deal(tasks []task, n int) {
 	for i := range tasks {
-		l := ls.all[hash(tasks[i].key)%uint64(n)]
+		l := ls.all[hash(tasks[i].key)/uint64(ls.o.Partitions)%uint64(n)]
 		l.tasks = append(l.tasks, tasks[i])
 	}
 }

@@ -2,8 +2,10 @@ package delivery
 
 import (
 	"context"
+	"fmt"
 
 	"eshost/host/event"
+	"eshost/host/store"
 )
 
 // reach is which documents the events of an ordering key may read, write and scan.
@@ -16,6 +18,9 @@ import (
 // were applied before it. So there is no such event, however far the other partitions are.
 //
 // The same makes a partition's cache right: nobody else writes a document that its handlers can ask for.
+//
+// What is emitted is the same too, each event with its id. Between partitions the order in which it is appended is that
+// of their commits, as it is between plugins.
 func (o *Options) reach(key string) event.Reach {
 	if o.Partitions < 2 {
 		return event.Reach{}
@@ -23,37 +28,39 @@ func (o *Options) reach(key string) event.Reach {
 	return event.ReachOf(key)
 }
 
-// SetPaused says who paused the plugin, if anybody did: what a person asks the first partition's runner for holds for
-// all of them.
+// SetPaused says who has paused the plugin, as the store has it; "" is nobody. What a person asks the first partition's
+// runner for holds for all of them. A session that knows it otherwise looks for itself, and stands still or goes on. It may
+// be called again and again.
 func (r *Runner) SetPaused(by string) {
 	r.mu.Lock()
-	changed := r.pausedBy != by
-	r.pausedBy = by
+	differs := r.pausedBy != by
+	r.lookForPause = r.lookForPause || differs
 	r.mu.Unlock()
-	if !changed {
-		return
-	}
-	select {
-	case r.asked <- struct{}{}:
-	default:
+	if differs {
+		r.ask()
 	}
 }
 
-// followPause has the session stand still, or go on, with the first partition's.
-func (s *session) followPause(ctx context.Context) error {
-	if s.o.Partition == 0 {
-		return nil // it carries out the requests itself
-	}
+// lookForPause reads who has paused the plugin.
+func (s *session) lookForPause(ctx context.Context) error {
 	s.r.mu.Lock()
-	by := s.r.pausedBy
+	s.r.lookForPause = false
 	s.r.mu.Unlock()
-	if (by != "") == (s.held != nil) {
-		return nil
-	}
 	held, err := s.r.state.Paused(ctx, s.o.Plugin)
 	if err != nil {
-		return err
+		return fmt.Errorf("look for a pause: %w", err)
 	}
-	s.held = held
+	s.hold(held)
 	return nil
+}
+
+// hold takes note of who has paused the plugin, nil for nobody.
+func (s *session) hold(by *store.Pause) {
+	s.held = by
+	s.r.mu.Lock()
+	defer s.r.mu.Unlock()
+	s.r.pausedBy = ""
+	if by != nil {
+		s.r.pausedBy = by.Who
+	}
 }

@@ -12,8 +12,12 @@ import (
 )
 
 // rekey puts waiting events under the keys that order_by gives them today, if it was changed since
-// they failed: else the next events of such a key would overtake them. Invariant 4.
+// they failed: else the next events of such a key would overtake them. Invariant 4. A new key may be another
+// partition's, so with several nothing is done here: Options.Order is the one that they were split by.
 func (s *session) rekey(ctx context.Context) error {
+	if s.o.Partitions > 1 {
+		return nil
+	}
 	// This runner's order never changes. Another host's may be another one, but there was none in between
 	// if the last epoch was ours.
 	if s.r.ordered == 0 || s.r.ordered != s.lease.Epoch-1 {
@@ -30,7 +34,7 @@ func (s *session) rekey(ctx context.Context) error {
 }
 
 func (s *session) orderAnew(ctx context.Context) error {
-	c := store.Commit{Generation: s.o.Generation, Root: s.o.Root, Owner: s.o.HostID, Epoch: s.lease.Epoch, Expected: s.position, Position: s.position}
+	c := s.newCommit(s.position)
 	fresh := &sequences{byKey: make(map[string]*sequence), waiting: s.seqs.waiting}
 	for _, old := range s.seqs.byPosition() {
 		events, err := s.r.state.Queued(ctx, s.o.Generation, old.Key, max(old.Waiting, 1))

@@ -23,10 +23,22 @@ func (r *Runner) Do(req store.Request) {
 	}
 	r.requests = append(r.requests, req)
 	r.mu.Unlock()
+	r.ask()
+}
+
+// ask makes the session look what is asked of it.
+func (r *Runner) ask() {
 	select {
 	case r.asked <- struct{}{}:
 	default:
 	}
+}
+
+// isAsked reports whether there is something for serve to do.
+func (r *Runner) isAsked() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.requests) > 0 || r.lookForPause
 }
 
 // nextRequest returns the oldest request, which stays known until it is settled.
@@ -56,15 +68,17 @@ func (r *Runner) disown() {
 // no module: that may be broken.
 func (s *session) serve(ctx, work context.Context) error {
 	for ctx.Err() == nil {
-		if err := s.followPause(ctx); err != nil {
-			return err
-		}
 		if req, ok := s.r.nextRequest(); ok {
 			if err := s.carryOut(work, &req); err != nil {
 				return err
 			}
 			s.r.settled(req.ID)
 			continue
+		}
+		if s.r.isAsked() {
+			if err := s.lookForPause(work); err != nil {
+				return err
+			}
 		}
 		if s.held == nil {
 			return nil
@@ -104,7 +118,7 @@ func (s *session) carryOut(ctx context.Context, req *store.Request) error {
 	if err := s.settle(); err != nil {
 		return err
 	}
-	c := store.Commit{Generation: s.o.Generation, Root: s.o.Root, Owner: s.o.HostID, Epoch: s.lease.Epoch, Expected: s.position, Position: s.position}
+	c := s.newCommit(s.position)
 	p, err := s.plan(ctx, req, &c)
 	if err != nil {
 		return fmt.Errorf("carry out request %d: %w", req.ID, err)
@@ -147,7 +161,7 @@ func (s *session) planPause(req *store.Request, c *store.Commit) plan {
 		return do(func() {}, "it was %s already", pausedBy(s.held))
 	}
 	c.Pause = &store.Pause{Who: req.Who, Why: req.Why}
-	return do(func() { s.held = c.Pause }, "paused at position %d", s.position)
+	return do(func() { s.hold(c.Pause) }, "paused at position %d", s.position)
 }
 
 func (s *session) planResume(c *store.Commit) plan {
@@ -155,7 +169,7 @@ func (s *session) planResume(c *store.Commit) plan {
 		return do(func() {}, "nobody had paused it")
 	}
 	c.Pause = &store.Pause{}
-	return do(func() { s.held = nil }, "goes on from position %d", s.position)
+	return do(func() { s.hold(nil) }, "goes on from position %d", s.position)
 }
 
 // pausedBy says who keeps a plugin from going on, and why.

@@ -18,7 +18,7 @@ type Runner struct {
 	feed   Feed
 	module Module
 
-	asked      chan struct{} // there are requests
+	asked      chan struct{} // isAsked may have become true
 	ordered    int64         // the last epoch whose waiting events were seen to be under the keys they have
 	suspicion  suspicion
 	quarantine quarantine
@@ -26,8 +26,10 @@ type Runner struct {
 	mu       sync.Mutex
 	status   Status
 	flight   *flight         // being committed, nil if nothing is
-	pausedBy string          // as SetPaused says
 	requests []store.Request // that are not settled, oldest first
+	pausedBy string          // a person, as far as the session knows
+	// lookForPause says that the store has it otherwise.
+	lookForPause bool
 }
 
 // Status is what a runner does, as it sees it.
@@ -119,6 +121,7 @@ func (r *Runner) Run(ctx context.Context) error {
 	work, end := r.workContext(ctx)
 	defer end()
 	err := r.deliver(ctx, work)
+	r.o.Metrics.forgetState(r.o.Plugin, r.o.Partition)
 	if err != nil {
 		r.disown()
 		return err
@@ -257,7 +260,7 @@ func (r *Runner) rest(ctx context.Context, d time.Duration) {
 		case <-timer.C:
 			return
 		case <-asked:
-			if _, ok := r.nextRequest(); ok {
+			if r.isAsked() {
 				return
 			}
 		}

@@ -20,7 +20,7 @@ const (
 // lane and this event have changed since.
 func (l *lane) Scan(ctx context.Context, collection, prefix, after []byte, limit int) ([]event.Document, error) {
 	if err := l.reach.Scan(collection, prefix); err != nil {
-		return nil, l.trouble(err)
+		return nil, l.tooFar(err)
 	}
 	idPrefix := string(appendID(nil, collection, prefix))
 	if _, again := l.scans[idPrefix]; !again && !l.bounds.alone {

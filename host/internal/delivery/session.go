@@ -58,8 +58,8 @@ func (s *session) load(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("look for documents: %w", err)
 	}
-	if s.held, err = state.Paused(ctx, s.o.Plugin); err != nil {
-		return fmt.Errorf("look for a pause: %w", err)
+	if err := s.lookForPause(ctx); err != nil {
+		return err
 	}
 	if s.edited, err = s.r.loadEdited(ctx); err != nil {
 		return err
@@ -193,7 +193,7 @@ func (s *session) publish() {
 		st.Position, st.Epoch = s.position, s.lease.Epoch
 		st.Retrying, st.Parked, st.Waiting = retrying, parked, s.seqs.waiting
 	})
-	s.o.Metrics.observeState(s.o.Plugin, s.position, retrying, parked, s.seqs.waiting)
+	s.o.Metrics.observeState(s.o.Plugin, s.o.Partition, count{s.position, retrying, parked, s.seqs.waiting})
 }
 
 // standing is why a session takes no events in, as far as it has told everybody.

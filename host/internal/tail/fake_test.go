@@ -22,6 +22,7 @@ type fakeLog struct {
 	head       event.Position
 	watermark  event.Position
 	holders    []store.Holder
+	bell       int64
 	err        error         // of the next polls
 	incomplete bool          // the next polls carry no events
 	takes      time.Duration // a poll
@@ -132,7 +133,7 @@ func (t *fakeTail) Poll(ctx context.Context, limit int) (store.TailState, error)
 	if l.err != nil {
 		return store.TailState{}, l.err
 	}
-	s := store.TailState{Watermark: l.watermark, Head: l.head, Holders: l.holders}
+	s := store.TailState{Watermark: l.watermark, Head: l.head, Holders: l.holders, Bell: l.bell}
 	if t.last >= 0 && !l.incomplete {
 		s.Events = l.between(t.last, l.watermark, event.Filter{})
 		s.Complete = len(s.Events) <= limit

@@ -43,7 +43,9 @@ type Options struct {
 	QuietRate int
 	// CatchUpReads is how many readers may read from the store at once. Defaults to 4.
 	CatchUpReads int
-	OnBell       func()
+	// OnBell, if set, is called after the first poll, and after each that finds the store's bell rung since the one
+	// before. It must not block.
+	OnBell func()
 	// Logger defaults to a silent one.
 	Logger *slog.Logger
 }
@@ -71,6 +73,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.CatchUpReads <= 0 {
 		o.CatchUpReads = 4
+	}
+	if o.OnBell == nil {
+		o.OnBell = func() {}
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -270,14 +275,28 @@ func (t *Tail) logFailure(err error, failures int, pause time.Duration) {
 		"error", err, "failed_polls", failures, "pause", pause)
 }
 
-// runOnce polls once and tells the readers. It reports whether the watermark moved.
+// runOnce polls once and tells everybody. It reports whether the watermark moved.
 func (t *Tail) runOnce(ctx context.Context, src store.Tail) (bool, error) {
+	s, err := t.poll(ctx, src)
+	progress, rung, err := t.take(s, err)
+	if rung {
+		t.o.OnBell()
+	}
+	return progress, err
+}
+
+func (t *Tail) poll(ctx context.Context, src store.Tail) (store.TailState, error) {
 	pctx, cancel := context.WithTimeout(ctx, t.o.PollTimeout)
+	defer cancel()
 	s, err := src.Poll(pctx, t.o.RingEvents)
 	if err != nil && pctx.Err() != nil && ctx.Err() == nil {
 		err = fmt.Errorf("no answer within %s; something may hold a lock on the events, or the connection is dead: %w", t.o.PollTimeout, err)
 	}
-	cancel()
+	return s, err
+}
+
+// take makes what a poll has found known. It reports whether the watermark moved and whether the bell was rung.
+func (t *Tail) take(s store.TailState, err error) (progress, rung bool, _ error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	before := t.status.Watermark
@@ -287,12 +306,10 @@ func (t *Tail) runOnce(ctx context.Context, src store.Tail) (bool, error) {
 	t.status.Polls++
 	t.status.Err = err
 	if err != nil {
-		return false, err
+		return false, false, err
 	}
+	rung = !t.started || s.Bell != t.status.Bell
 	t.status.Polled = time.Now()
-	if t.o.OnBell != nil && s.Bell != t.status.Bell {
-		t.o.OnBell()
-	}
 	close(t.polled)
 	t.polled = make(chan struct{})
 	t.status.Watermark, t.status.Head, t.status.Bell, t.status.Holders = s.Watermark, s.Head, s.Bell, s.Holders
@@ -303,7 +320,7 @@ func (t *Tail) runOnce(ctx context.Context, src store.Tail) (bool, error) {
 		t.status.HeldSince = time.Now()
 	}
 	if t.started && s.Watermark == before {
-		return false, nil
+		return false, rung, nil
 	}
 	if t.started && s.Complete {
 		t.ring.add(s.Events, s.Watermark)
@@ -313,7 +330,7 @@ func (t *Tail) runOnce(ctx context.Context, src store.Tail) (bool, error) {
 		t.notify(nil)
 	}
 	t.started = true
-	return true, nil
+	return true, rung, nil
 }
 
 // notify wakes the readers that may want events of some types, or all of them if nil. The lock is held.

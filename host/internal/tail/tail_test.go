@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -143,6 +144,50 @@ func TestSetMaxPoll(t *testing.T) {
 		time.Sleep(time.Minute)
 		if n := polls(time.Second); n < 499 || n > 501 {
 			t.Errorf("%d polls a second without a pause, the shortest is 2 ms", n)
+		}
+	})
+}
+
+// TestBell hears of what somebody rings for: at once where there is nothing new in the log, and not while polls fail.
+func TestBell(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &fakeLog{bell: 7}
+		var started atomic.Pointer[Tail]
+		var rung atomic.Int64
+		tail := running(t, l, Options{MaxPoll: 100 * time.Millisecond, OnBell: func() {
+			rung.Add(1)
+			if tail := started.Load(); tail != nil {
+				_ = tail.Status() // its lock is free
+			}
+		}})
+		started.Store(tail)
+		heard := func(what string, want int64) {
+			t.Helper()
+			time.Sleep(100 * time.Millisecond)
+			synctest.Wait()
+			if got := rung.Swap(0); got != want {
+				t.Errorf("%s: heard %d times, want %d", what, got, want)
+			}
+		}
+		heard("at first", 1)
+		heard("nothing", 0)
+		l.set(func() { l.bell = 8 })
+		heard("rung", 1)
+		l.set(func() { l.bell = 10 })
+		l.append("A")
+		heard("rung twice, with an event", 1)
+		l.append("A")
+		heard("an event", 0)
+		l.set(func() { l.bell, l.err = 11, errAway })
+		time.Sleep(time.Minute)
+		heard("rung while polls fail", 0)
+		l.set(func() { l.err = nil })
+		time.Sleep(time.Minute)
+		heard("polls work again", 1)
+		l.set(func() { l.bell = 3 }) // a failover has lost some
+		heard("gone back", 1)
+		if got := tail.Status().Bell; got != 3 {
+			t.Errorf("the status has %d", got)
 		}
 	})
 }
