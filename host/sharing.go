@@ -261,9 +261,6 @@ func (h *Host) giveBack(ctx context.Context, u *unit, row *store.Unit) {
 func (u *unit) follow(pausedBy string) {
 	u.p.mu.Lock()
 	defer u.p.mu.Unlock()
-	if u.pausedBy == pausedBy {
-		return
-	}
 	u.pausedBy = pausedBy
 	if u.runner != nil {
 		u.runner.SetPaused(pausedBy)
