@@ -18,14 +18,15 @@ import (
 func TestIdlePluginTakesLittleMemory(t *testing.T) {
 	t.Parallel()
 	const few, many = 5, 105
+	const accounts, events = 125, 250 // which are one batch
 	with := make(map[int]int64)
 	for _, n := range []int{few, many} {
 		storeURL := newDatabase(t, "sqlite")
 		s := openStore(t, storeURL)
-		b := bank.New(200, 1)
-		for range 3 {
+		b := bank.New(accounts, 1)
+		for range events / accounts {
 			req := store.AppendRequest{}
-			for range 200 {
+			for range accounts {
 				req.Streams = append(req.Streams, b.Next())
 			}
 			if res := s.Append(t.Context(), []store.AppendRequest{req})[0]; res.Err != nil {
@@ -41,7 +42,7 @@ func TestIdlePluginTakesLittleMemory(t *testing.T) {
 			}
 			behind := n - len(plugins)
 			for _, p := range plugins {
-				if p.Position < 600 {
+				if p.Position < events {
 					behind++
 				}
 			}

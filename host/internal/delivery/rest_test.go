@@ -51,12 +51,17 @@ func TestIdlePluginKeepsLittle(t *testing.T) {
 			t.Fatalf("%d instances when it has just worked, after %d rests", open.Load(), rested.Load())
 		}
 		cache := <-c
-		if cache.bytes <= restBytes {
-			t.Fatalf("the cache has %d bytes, too few to show anything", cache.bytes)
+		cached := func() int {
+			cache.mu.Lock()
+			defer cache.mu.Unlock()
+			return cache.bytes
+		}
+		if cached() <= restBytes {
+			t.Fatalf("the cache has %d bytes, too few to show anything", cached())
 		}
 		rest(time.Hour)
-		if open.Load() != 0 || rested.Load() != 1 || cache.bytes > restBytes {
-			t.Errorf("an hour later: %d instances, %d rests, %d bytes of cache", open.Load(), rested.Load(), cache.bytes)
+		if open.Load() != 0 || rested.Load() != 1 || cached() > restBytes {
+			t.Errorf("an hour later: %d instances, %d rests, %d bytes of cache", open.Load(), rested.Load(), cached())
 		}
 		w.append(all[0], all[streams-1], all[0])
 		w.reaches(streams + 3)
