@@ -14,17 +14,22 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 )
 
+const correctURL = "correct redis.url: it must name a Redis server"
+
+const ping = "*1\r\n$4\r\nPING\r\n"
+
 // greet finds out what listens where Redis should, before any password is sent there. It returns nil for something that
 // answers as Redis does.
 func (c *Client) greet(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*c.o.Timeout) // to connect, and to answer
-	defer cancel()
 	conn, err := c.dial(ctx, c.connect.TLSConfig)
-	if err != nil {
+	switch {
+	case err != nil && c.connect.TLSConfig != nil && c.speaksPlainly(ctx):
+		return c.wantsNoTLS()
+	case err != nil:
 		return c.explain(err)
 	}
 	defer conn.Close()
-	line, err := ask(ctx, conn, "*1\r\n$4\r\nPING\r\n", c.o.Timeout)
+	line, err := ask(ctx, conn, ping, c.o.Timeout)
 	switch {
 	case err != nil && line == "" && isTimeout(err):
 		return c.problem("accepts connections and does not answer within %s", c.o.Timeout).
@@ -37,20 +42,19 @@ func (c *Client) greet(ctx context.Context) error {
 
 // judge says what is wrong with the answer to a PING.
 func (c *Client) judge(line string) error {
-	const correct = "correct redis.url: it must name a Redis server"
 	switch {
 	case strings.HasPrefix(line, "+PONG"), strings.HasPrefix(line, "-NOAUTH"), strings.HasPrefix(line, "-NOPERM"):
 		return nil
 	case strings.HasPrefix(line, "-") && redisWord(line[1:]):
 		return c.explain(goredisError(strings.TrimRight(line[1:], "\r\n")))
 	case strings.HasPrefix(line, "HTTP/"), strings.HasPrefix(strings.TrimSpace(line), "<"):
-		return c.problem("is no Redis but a web server; it answers %q", shorten(line)).hint(correct)
+		return c.problem("is no Redis but a web server; it answers %q", shorten(line)).hint(correctURL)
 	case strings.HasPrefix(line, "SSH-"):
-		return c.problem("is no Redis but an SSH server; it answers %q", shorten(line)).hint(correct)
+		return c.problem("is no Redis but an SSH server; it answers %q", shorten(line)).hint(correctURL)
 	case strings.HasPrefix(line, "\x15\x03"): // a TLS alert
 		return c.wantsTLS()
 	}
-	return c.problem("is no Redis; it answers %q", shorten(line)).hint(correct)
+	return c.problem("is no Redis; it answers %q", shorten(line)).hint(correctURL)
 }
 
 // whoHangsUp tells those apart who close a connection on a PING.
@@ -59,7 +63,7 @@ func (c *Client) whoHangsUp(ctx context.Context) error {
 		line, _ := ask(ctx, conn, "\x00\x00\x00\x08\x04\xd2\x16\x2f", c.o.Timeout/4) // PostgreSQL's SSLRequest
 		conn.Close()
 		if line == "S" || line == "N" {
-			return c.problem("is no Redis but PostgreSQL").hint("correct redis.url: it must name a Redis server")
+			return c.problem("is no Redis but PostgreSQL").hint(correctURL)
 		}
 	}
 	if c.connect.TLSConfig == nil {
@@ -71,6 +75,22 @@ func (c *Client) whoHangsUp(ctx context.Context) error {
 	}
 	return c.problem("closes the connection without an answer").
 		hint("if Redis is there its log says why; if something else is, correct redis.url")
+}
+
+// speaksPlainly reports whether Redis answers without TLS. One that does waits in silence for the end of what it takes for
+// a long command, when it is greeted with TLS.
+func (c *Client) speaksPlainly(ctx context.Context) bool {
+	conn, err := c.dial(ctx, nil)
+	if err != nil {
+		return false
+	}
+	defer conn.Close()
+	line, _ := ask(ctx, conn, ping, c.o.Timeout)
+	return line != "" && c.judge(line) == nil
+}
+
+func (c *Client) wantsNoTLS() *Problem {
+	return c.problem("does not speak TLS").hint("write redis:// instead of rediss:// in redis.url, or correct it")
 }
 
 func (c *Client) wantsTLS() error {
@@ -136,7 +156,7 @@ func (c *Client) check(ctx context.Context, client *goredis.Client) (version str
 	}
 	switch {
 	case fields["redis_version"] == "":
-		return "", c.problem("answers a PING but says nothing of a Redis when asked what it is").hint("correct redis.url: it must name a Redis server")
+		return "", c.problem("answers a PING but says nothing of a Redis when asked what it is").hint(correctURL)
 	case fields["loading"] == "1":
 		return "", c.loading()
 	case fields["role"] == "slave":

@@ -33,8 +33,12 @@ func (c *Client) explain(err error) *Problem {
 		return c.problem("cannot be found: no such host as %q", dns.Name).hint("correct redis.url")
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return c.problem("refuses connections").hint("start Redis there, or correct redis.url")
+	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
+		return c.problem("cannot be reached: there is no way to it from here").hint("look for a firewall in between, or correct redis.url")
+	case errors.Is(err, errNotRedis), strings.HasPrefix(err.Error(), "redis: can't parse"):
+		return c.problem("does not speak as Redis does: %s", shorten(err.Error())).hint(correctURL)
 	case errors.As(err, &header):
-		return c.problem("does not speak TLS").hint("write redis:// instead of rediss:// in redis.url, or correct it")
+		return c.wantsNoTLS()
 	case errors.As(err, &certificate), errors.As(err, &unknown):
 		return c.problem("has a certificate that cannot be trusted: %s", shorten(err.Error())).
 			hint("install its authority on this machine, or correct the host's name in redis.url")
@@ -46,7 +50,7 @@ func (c *Client) explain(err error) *Problem {
 	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, net.ErrClosed):
 		return c.problem("has closed the connection").hint("its log says why")
 	}
-	return c.problem("cannot be used: %s", shorten(err.Error()))
+	return c.problem("cannot be used: %s", shorten(err.Error())).hint(correctURL)
 }
 
 // explainAnswer explains an error that Redis answered with.

@@ -20,7 +20,8 @@ type session struct {
 	sub    *goredis.PubSub
 	hello  string
 
-	greeted chan struct{} // closed when the session has heard itself
+	listens chan struct{} // gets one when the subscription stands
+	greeted chan struct{} // gets one when the session has heard itself
 	free    chan struct{} // another host has given the token back
 	broken  chan error    // of one
 	read    chan struct{} // closed when the reader has returned
@@ -38,6 +39,7 @@ func (c *Client) open(ctx context.Context) (*session, error) {
 	s := &session{
 		Client:  c,
 		hello:   rand.Text(),
+		listens: make(chan struct{}, 1),
 		greeted: make(chan struct{}, 1),
 		free:    make(chan struct{}, 1),
 		broken:  make(chan error, 1),
@@ -59,7 +61,10 @@ func (c *Client) open(ctx context.Context) (*session, error) {
 	return s, nil
 }
 
-var errOver = errors.New("the session is over")
+var (
+	errOver     = errors.New("the session is over")
+	errNotRedis = errors.New("what was heard is not what Redis says")
+)
 
 // connections allows two: a broken one is not replaced.
 func (s *session) connections() *goredis.Options {
@@ -81,15 +86,26 @@ func (c *Client) channel() string { return c.o.Prefix + ":" + c.o.Scope + ":wake
 
 // greetItself publishes something and waits until the session hears it: only then does Redis do what it is for.
 func (s *session) greetItself(ctx context.Context) error {
+	if err := s.await(ctx, s.listens); err != nil {
+		return err
+	}
 	begun := time.Now()
 	if err := s.publish(ctx, message{Hello: s.hello}); err != nil {
 		return s.cause(err)
 	}
+	if err := s.await(ctx, s.greeted); err != nil {
+		return err
+	}
+	s.slow.first(time.Since(begun), s.o.slowAfter())
+	return nil
+}
+
+// await waits for what the connection that listens must hear.
+func (s *session) await(ctx context.Context, heard <-chan struct{}) error {
 	timer := time.NewTimer(s.o.Timeout)
 	defer timer.Stop()
 	select {
-	case <-s.greeted:
-		s.slow.first(time.Since(begun), s.o.slowAfter())
+	case <-heard:
 		return nil
 	case err := <-s.broken:
 		return s.explain(err)
@@ -211,8 +227,11 @@ func (s *session) listen(ctx context.Context) {
 			return
 		}
 		s.heard.Store(time.Now().UnixNano())
-		if m, ok := what.(*goredis.Message); ok {
-			s.hear(m.Payload)
+		switch what := what.(type) {
+		case *goredis.Subscription:
+			signal(s.listens)
+		case *goredis.Message:
+			s.hear(what.Payload)
 		}
 	}
 }
@@ -221,7 +240,7 @@ func (s *session) listen(ctx context.Context) {
 func (s *session) receive(ctx context.Context) (what any, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("what was heard is not what Redis says: %v", r)
+			err = fmt.Errorf("%w: %v", errNotRedis, r)
 		}
 	}()
 	return s.sub.ReceiveTimeout(ctx, time.Minute)

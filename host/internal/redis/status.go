@@ -1,7 +1,6 @@
 package redis
 
 import (
-	"errors"
 	"fmt"
 	"time"
 )
@@ -57,9 +56,7 @@ type Status struct {
 
 // Status returns what the client does now.
 func (c *Client) Status() Status {
-	c.mu.Lock()
-	s := c.status
-	c.mu.Unlock()
+	s := c.now()
 	s.Server = c.name
 	switch {
 	case c.polling.Load():
@@ -74,56 +71,60 @@ func (c *Client) Status() Status {
 	return s
 }
 
-// failed says once that Redis cannot be used, and again if the reason becomes another one.
-func (c *Client) failed(err error) {
-	var p *Problem
-	if !errors.As(err, &p) {
-		p = c.explain(err)
-	}
+// now returns the state and what goes with it. Run alone changes it, and logs a change before anybody can see it.
+func (c *Client) now() Status {
 	c.mu.Lock()
-	again := c.status.State == Failing && c.status.Reason == p.Reason
-	if c.status.State != Failing {
+	defer c.mu.Unlock()
+	return c.status
+}
+
+// become changes the state.
+func (c *Client) become(state State, reason, hint string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.status.State != state {
 		c.status.Since = time.Now()
 	}
-	c.status.State, c.status.Reason, c.status.Hint = Failing, p.Reason, p.Hint
-	c.mu.Unlock()
-	if !again {
+	c.status.State, c.status.Reason, c.status.Hint = state, reason, hint
+}
+
+// failed says once that Redis cannot be used, and again if the reason becomes another one.
+func (c *Client) failed(err error) {
+	p := c.explain(err)
+	if before := c.now(); before.State != Failing || before.Reason != p.Reason {
 		c.o.Logger.Warn("Redis cannot be used; this host polls the database as without it and keeps trying",
 			"redis", c.name, "reason", p.Reason, "hint", p.Hint)
 	}
+	c.become(Failing, p.Reason, p.Hint)
 }
 
 // works says once that Redis is used.
 func (c *Client) works(version string) {
-	c.mu.Lock()
-	before := c.status
-	c.status.State, c.status.Reason, c.status.Hint, c.status.Since, c.status.Version = OK, "", "", time.Now(), version
-	c.mu.Unlock()
-	if before.State == Failing {
+	if before := c.now(); before.State == Failing {
 		c.o.Logger.Info("Redis is used again", "redis", c.name, "version", version, "after", time.Since(before.Since).Round(time.Millisecond))
-		return
+	} else {
+		c.o.Logger.Info("using Redis to wake other hosts", "redis", c.name, "version", version)
 	}
-	c.o.Logger.Info("using Redis to wake other hosts", "redis", c.name, "version", version)
+	c.become(OK, "", "")
+	c.mu.Lock()
+	c.status.Version = version
+	c.mu.Unlock()
 }
 
 // took notes how long a command took, and says once when Redis has become slow or quick.
 func (c *Client) took(d time.Duration, slow bool) {
 	c.mu.Lock()
 	c.status.RoundTrip = d
-	changed := slow != (c.status.State == Slow)
-	if changed {
-		c.status.State, c.status.Reason, c.status.Hint, c.status.Since = OK, "", "", time.Now()
-		if slow {
-			c.status.State = Slow
-			c.status.Reason = fmt.Sprintf("Redis takes longer than %s to answer; polling the database finds events as soon", c.o.slowAfter())
-			c.status.Hint = "use a Redis that is nearer or has less to do"
-		}
-	}
+	before := c.status.State
 	c.mu.Unlock()
+	trip := d.Round(time.Millisecond)
 	switch {
-	case changed && slow:
-		c.o.Logger.Warn("Redis is slow; this host polls the database as without it", "redis", c.name, "round_trip", d.Round(time.Millisecond), "limit", c.o.slowAfter())
-	case changed:
-		c.o.Logger.Info("Redis is quick again", "redis", c.name, "round_trip", d.Round(time.Millisecond))
+	case slow && before != Slow:
+		c.o.Logger.Warn("Redis is slow; this host polls the database as without it", "redis", c.name, "round_trip", trip, "limit", c.o.slowAfter())
+		c.become(Slow, fmt.Sprintf("Redis takes longer than %s to answer; polling the database finds events as soon", c.o.slowAfter()),
+			"use a Redis that is nearer or has less to do")
+	case !slow && before == Slow:
+		c.o.Logger.Info("Redis is quick again", "redis", c.name, "round_trip", trip)
+		c.become(OK, "", "")
 	}
 }
