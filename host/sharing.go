@@ -126,6 +126,7 @@ func (h *Host) shareOut(ctx context.Context) (alone bool, err error) {
 		h.decide(ctx, p, w, assigned)
 		h.resizeIfDeclared(p, w)
 	}
+	h.giveBackBuilds(ctx, w)
 	return len(hosts) == 1, nil
 }
 
@@ -134,6 +135,7 @@ type world struct {
 	live     map[string]store.Host
 	declared map[string]map[string]store.Declared // by host and plugin
 	units    []store.Unit                         // of live generations
+	builds   []store.Unit                         // of those that are being built
 	building map[string]bool                      // plugins with a generation that is being built
 	gather   map[string]bool                      // plugins whose partitions must be on one host
 	wanted   map[string]store.Declared            // what counts for a plugin, where hosts declare different things
@@ -163,6 +165,7 @@ func newWorld(hosts []store.Host, units []store.Unit) *world {
 		switch {
 		case u.State == store.Building:
 			w.building[u.Plugin], w.gather[u.Plugin] = true, true
+			w.builds = append(w.builds, u)
 		case u.State == store.Live:
 			w.units = append(w.units, u)
 			if w.split(&u) {
@@ -254,6 +257,23 @@ func (h *Host) giveBack(ctx context.Context, u *unit, row *store.Unit) {
 	}
 	if err := h.store.Release(ctx, row.ID, row.Epoch); err != nil && !errors.Is(err, store.ErrLeaseLost) {
 		h.log.Debug("cannot give a lease back, trying again", "plugin", row.Plugin, "partition", row.Partition, "error", err)
+	}
+}
+
+// giveBackBuilds releases the leases of builds that are another host's to go on with: one that was cut off when it lost the
+// plugin could not give them back, and has renewed them since.
+func (h *Host) giveBackBuilds(ctx context.Context, w *world) {
+	for i := range w.builds {
+		u := &w.builds[i]
+		if u.Owner != h.self.ID {
+			continue
+		}
+		if p := h.find(u.Plugin); p != nil && (p.leads() || p.current() != nil) {
+			continue
+		}
+		if err := h.store.Release(ctx, u.ID, u.Epoch); err != nil {
+			h.log.Debug("cannot give the lease of a build back, trying again", "plugin", u.Plugin, "generation", u.Number, "error", err)
+		}
 	}
 }
 
