@@ -46,6 +46,9 @@ type LoadRow struct {
 	// Idle and Busy are of all hosts together.
 	Idle Statements `json:"idle"`
 	Busy Statements `json:"busy"`
+	// Appended is how many events a second came about while Busy was counted: fewer than wanted where the machine is at
+	// its end.
+	Appended float64 `json:"appended_per_second"`
 	// ReadsPerBatch is how often one host reads events for an append: each append is a batch of new events.
 	ReadsPerBatch float64 `json:"reads_per_batch"`
 	// Behind is how many events the plugin that is furthest behind had before it when the appends ended.
@@ -171,13 +174,12 @@ func (m *loadRun) measure(ctx context.Context) (err error) {
 	if m.row.Idle, _, err = m.window(ctx, func(ctx context.Context) error { return pause(ctx, loadWindow) }); err != nil {
 		return err
 	}
-	appends := 0.0
-	if m.row.Busy, appends, err = m.window(ctx, w.appendFor); err != nil {
+	if m.row.Busy, m.row.Appended, err = m.window(ctx, w.appendFor); err != nil {
 		return err
 	}
 	m.row.Behind = m.behind()
-	if appends > 0 {
-		m.row.ReadsPerBatch = m.row.Busy.Reads / appends / float64(m.row.Hosts)
+	if m.row.Appended > 0 {
+		m.row.ReadsPerBatch = m.row.Busy.Reads / m.row.Appended / float64(m.row.Hosts)
 	}
 	return nil
 }
@@ -381,9 +383,9 @@ func (l *Load) print(t io.Writer) {
 		r := &l.Rows[i]
 		line(r, "none", r.Idle)
 		fmt.Fprint(t, "\t-\t-\t\n")
-		wanted := fmt.Sprintf("%d/s, all wanted", l.Appends)
+		wanted := fmt.Sprintf("%.0f/s, all wanted", r.Appended)
 		if !r.Wanted {
-			wanted = fmt.Sprintf("%d/s, none wanted", l.Appends)
+			wanted = fmt.Sprintf("%.0f/s, none wanted", r.Appended)
 		}
 		line(r, wanted, r.Busy)
 		fmt.Fprintf(t, "\t%.2f\t%d\t\n", r.ReadsPerBatch, r.Behind)
