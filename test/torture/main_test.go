@@ -76,11 +76,11 @@ func eshost(t *testing.T) string {
 
 // goBuild builds the command with further flags.
 func goBuild(out string, flags ...string) error {
-	args := append([]string{"build", "-trimpath", "-o", out}, flags...)
-	env := append(os.Environ(), "CGO_ENABLED=0")
+	how, env := "-trimpath", append(os.Environ(), "CGO_ENABLED=0")
 	if raceDetector {
-		args, env = append(args, "-race"), os.Environ()
+		how, env = "-race", os.Environ() // with the paths that the tests are built with: nearly all has been compiled then
 	}
+	args := append([]string{"build", how, "-o", out}, flags...)
 	cmd := exec.Command("go", append(args, "./cmd/eshost")...)
 	cmd.Dir, cmd.Env = root, env
 	if said, err := cmd.CombinedOutput(); err != nil {

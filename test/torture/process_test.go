@@ -145,9 +145,11 @@ func (n *node) stop(patience time.Duration) {
 	}
 	select {
 	case <-p.done:
-		code := p.cmd.ProcessState.ExitCode()
-		if interrupted := code == 130 && !readyLine.MatchString(read(p.out)); code != 0 && !interrupted {
-			n.ended(n.name, fmt.Sprintf("a stopped host ended with code %d", code))
+		// One that has hardly begun to start is interrupted, or ended by the signal itself.
+		status, _ := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
+		interrupted := status.ExitStatus() == 130 || status.Signaled() && status.Signal() == syscall.SIGTERM
+		if !p.cmd.ProcessState.Success() && !(interrupted && !readyLine.MatchString(read(p.out))) {
+			n.ended(n.name, fmt.Sprintf("a stopped host ended with %v", p.cmd.ProcessState))
 		}
 	case <-time.After(patience):
 		n.ended(n.name, fmt.Sprintf("a stopped host has not ended within %s", patience))

@@ -87,10 +87,10 @@ func TestTorture(t *testing.T) {
 	t.Parallel()
 	first := setting(t, "ESHOST_SEED", uint64(time.Now().UnixNano()%1_000_000))
 	seeds := setting(t, "ESHOST_TORTURE_SEEDS", 1)
-	lasts := duration(t, "ESHOST_TORTURE_TIME", 15*time.Second)
-	binary, clocks := eshost(t), os.Getenv("ESHOST_TORTURE_CLOCK") != ""
+	lasts := duration(t, "ESHOST_TORTURE_TIME", 12*time.Second)
+	binary, clocks, clock := eshost(t), os.Getenv("ESHOST_TORTURE_CLOCK") != "", ""
 	if clocks {
-		binary = clocked(t)
+		binary, clock = clocked(t), " ESHOST_TORTURE_CLOCK=1"
 	}
 	for _, store := range []string{"postgres", "sqlite"} {
 		t.Run(store, func(t *testing.T) {
@@ -100,8 +100,8 @@ func TestTorture(t *testing.T) {
 				out := torture(t, options{seed: seed, store: store, binary: binary, reference: eshost(t), clocks: clocks, lasts: lasts, keep: os.Getenv("ESHOST_TORTURE_KEEP")})
 				runs = append(runs, out)
 				if !out.found.flawless() {
-					t.Errorf("seed %d found:\n%srun it again with: ESHOST_SEED=%d ESHOST_TORTURE_TIME=%s go test ./test/torture -run 'TestTorture/%s' -v\nits files are in %s",
-						seed, out.found, seed, lasts, store, out.dir)
+					t.Errorf("seed %d found:\n%srun it again with: ESHOST_SEED=%d ESHOST_TORTURE_TIME=%s%s go test ./test/torture -run 'TestTorture/%s' -v\nits files are in %s",
+						seed, out.found, seed, lasts, clock, store, out.dir)
 				}
 				t.Logf("seed %d: %d events, %d hand-overs, %d faults in %s; found: %s", seed, out.events, out.handOvers, sum(out.drawn), out.took.Round(time.Second), out.found)
 			}
