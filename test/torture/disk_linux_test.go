@@ -3,7 +3,9 @@ package torture
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"syscall"
 )
@@ -13,6 +15,9 @@ type disk struct {
 	dir     string
 	mounted bool
 	why     string // it could not be mounted
+	// The watchdog unmounts it when its standard input ends, however this process does.
+	watchdog *exec.Cmd
+	pipe     io.Closer
 }
 
 func newDisk(dir string) (*disk, error) {
@@ -25,6 +30,16 @@ func newDisk(dir string) (*disk, error) {
 		return d, nil
 	}
 	d.mounted = true
+	d.watchdog = exec.Command("/bin/sh", "-c", `read -r _; umount -l "$1"`, "watchdog", dir)
+	d.watchdog.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	pipe, err := d.watchdog.StdinPipe()
+	if err == nil {
+		err = d.watchdog.Start()
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("start the disk's watchdog: %w", err), syscall.Unmount(dir, syscall.MNT_DETACH))
+	}
+	d.pipe = pipe
 	return d, nil
 }
 
@@ -57,7 +72,7 @@ func (d *disk) empty() error {
 	return nil
 }
 
-// close unmounts the disk, after what is on it was copied if it is not to be lost.
+// close has the disk unmounted, after what is on it was copied if it is not to be lost.
 func (d *disk) close(worthless bool) error {
 	if !d.mounted {
 		return nil
@@ -68,5 +83,6 @@ func (d *disk) close(worthless bool) error {
 			return err
 		}
 	}
-	return syscall.Unmount(d.dir, syscall.MNT_DETACH)
+	err := d.pipe.Close()
+	return errors.Join(err, d.watchdog.Wait())
 }
