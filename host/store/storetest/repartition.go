@@ -59,6 +59,9 @@ func repartitionAll(t *testing.T, db *database) {
 			if len(own) != 1 || own[0].Key != fmt.Sprint("k", i) || own[0].Attempts != i || own[0].Waiting != 1 {
 				t.Errorf("partition %d of %d has %+v", i, n, own)
 			}
+			if i > 0 {
+				wantSpans(t, s, g.ID, store.ModuleSpan{Digest: "d1", From: r.Position, To: r.Position})
+			}
 		}
 		for _, u := range unitsOf(t, s, "p") {
 			if u.Owner != "" || u.State != store.Live {
@@ -171,7 +174,12 @@ func repartitionBesideCommits(t *testing.T, db *database) {
 	for i := range p.parts {
 		wg.Go(func() {
 			g := p.parts[i]
+			const far = 10_000
 			for at := event.Position(0); ; at++ {
+				if at == far {
+					t.Errorf("partition %d commits on and on", i)
+					return
+				}
 				err := other.Commit(t.Context(), store.Commit{Generation: g.ID, Root: g.Root, Owner: p.owner, Epoch: g.Epoch, Expected: at, Position: at + 1,
 					Documents: []event.DocumentWrite{set("c", fmt.Sprint(i), fmt.Sprint(at+1), at+1)}})
 				if err != nil {
