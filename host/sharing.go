@@ -17,6 +17,8 @@ const (
 	// Both only matter where nothing rings the bell: when a host dies.
 	lookBeside = time.Second
 	lookAlone  = 5 * time.Second
+	// lookApart is the least time between two looks: a host that hands over many plugins rings the bell for each.
+	lookApart = 25 * time.Millisecond
 )
 
 // register tells the other hosts that this one is there and what it declares.
@@ -96,7 +98,7 @@ func (h *Host) watchLeases(ctx context.Context) {
 		case <-h.leases:
 		}
 		timer.Stop()
-		if ctx.Err() != nil {
+		if sleepFor(ctx, lookApart); ctx.Err() != nil {
 			return
 		}
 	}

@@ -30,9 +30,9 @@ type Unit struct {
 // item is what moves as a whole.
 type item struct {
 	first  int64 // ID of its first unit
-	plugin string
 	weight float64
-	at     int // index of its host, -1 for none
+	runs   []bool // by index of the host: whether it can run the plugin
+	at     int    // index of its host, -1 for none
 }
 
 // Assign returns the host of each unit by its ID. Units whose plugin no host runs are left out. The order of hosts and
@@ -78,7 +78,10 @@ func group(hosts []Host, units []Unit) ([]*item, map[int64]*item) {
 		u := &units[i]
 		it := groups[u.Group]
 		if it == nil || u.Group == 0 {
-			it = &item{first: u.ID, plugin: u.Plugin, at: -1}
+			it = &item{first: u.ID, runs: make([]bool, len(hosts)), at: -1}
+			for j := range hosts {
+				it.runs[j] = hosts[j].Runs(u.Plugin)
+			}
 			items = append(items, it)
 			if u.Group != 0 {
 				groups[u.Group] = it
@@ -87,7 +90,10 @@ func group(hosts []Host, units []Unit) ([]*item, map[int64]*item) {
 		it.weight += u.Weight
 		of[u.ID] = it
 		if it.at < 0 {
-			it.at = slices.IndexFunc(hosts, func(h Host) bool { return h.ID == u.Owner && h.Runs(u.Plugin) })
+			it.at = slices.IndexFunc(hosts, func(h Host) bool { return h.ID == u.Owner })
+			if it.at >= 0 && !it.runs[it.at] {
+				it.at = -1
+			}
 		}
 	}
 	return items, of
@@ -102,7 +108,7 @@ func cost(load, more, weight float64) float64 { return (2*load + more) * more / 
 func cheapest(hosts []Host, loads []float64, it *item) int {
 	best := -1
 	for i, h := range hosts {
-		if !h.Runs(it.plugin) {
+		if !it.runs[i] {
 			continue
 		}
 		if best < 0 {
@@ -143,7 +149,7 @@ func even(hosts []Host, loads []float64, items []*item) {
 			}
 			stay := cost(loads[it.at]-it.weight, it.weight, hosts[it.at].Weight)
 			for i, h := range hosts {
-				if i == it.at || !h.Runs(it.plugin) {
+				if i == it.at || !it.runs[i] {
 					continue
 				}
 				if moved := cost(loads[i], it.weight, h.Weight); less(moved, stay) && less(gain, stay-moved) {
