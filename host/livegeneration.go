@@ -234,6 +234,9 @@ func (p *hosted) goBack(ctx context.Context, h *Host, to store.GenerationStatus,
 	if err != nil {
 		return err
 	}
+	if p.conf.Emits() && slices.Min(at) != slices.Max(at) {
+		return fmt.Errorf("its partitions do not stand at one position: %v", at)
+	}
 	rows, err := h.store.Partitions(ctx, to.ID)
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -97,6 +98,9 @@ func (p *hosted) leases(ctx context.Context, h *Host, rows []store.Generation) (
 	for i := range rows {
 		l, err := h.store.Acquire(ctx, rows[i].ID, h.self.ID)
 		if err != nil {
+			for _, taken := range held { // whoever has the others may need these
+				err = errors.Join(err, h.store.Release(context.WithoutCancel(ctx), taken.Generation, taken.Epoch))
+			}
 			return nil, nil, fmt.Errorf("take the lease of partition %d: %w", rows[i].Partition, err)
 		}
 		held = append(held, store.Held{Generation: rows[i].ID, Epoch: l.Epoch})
@@ -123,6 +127,8 @@ const (
 // aligned has all partitions stop at one position, the highest that one of them has reached, and then does something
 // between two runners, when all leases are this host's. Whatever comes of it they go on then.
 func (p *hosted) aligned(ctx context.Context, h *Host, do func(ctx context.Context) error) error {
+	p.aligning.Lock() // one at a time: each takes the halt back when it is done
+	defer p.aligning.Unlock()
 	if len(p.parts()) > 1 {
 		if err := p.align(ctx, h); err != nil {
 			return err
@@ -152,16 +158,17 @@ func (p *hosted) betweenRunners(ctx context.Context, do func(ctx context.Context
 
 // align brings all partitions to one position, where they stay until the halt is taken back.
 func (p *hosted) align(ctx context.Context, h *Host) error {
-	var to event.Position
+	asked := ctx
 	err := p.betweenRunners(ctx, func(ctx context.Context) error {
 		_, at, err := p.leases(ctx, h, p.rows())
-		for _, a := range at {
-			to = max(to, a)
+		if err != nil || asked.Err() != nil {
+			return errors.Join(err, asked.Err()) // nobody would take the halt back
 		}
-		p.halt.set(to)
-		return err
+		p.halt.set(slices.Max(at))
+		return nil
 	})
-	if err != nil || to == noHalt {
+	to, halted := p.halt.end()
+	if err != nil || !halted {
 		p.halt.set(noHalt)
 		return err
 	}
@@ -201,7 +208,7 @@ func (p *hosted) behind(to event.Position) string {
 // resizeIfDeclared splits a plugin anew if that is declared and all its partitions are here.
 func (h *Host) resizeIfDeclared(p *hosted, w *world) {
 	units := p.parts()
-	if len(units) == 0 || !w.gather[p.conf.Name] {
+	if len(units) == 0 || !w.gather[p.conf.Name] || p.inRedis() {
 		return
 	}
 	wanted := w.wanted[p.conf.Name]
@@ -294,7 +301,7 @@ func (w *placing) place(from *store.Sequence, key string, at event.Position) {
 		return
 	}
 	moved := *from
-	if key != from.Key || known {
+	if key != from.Key || known || at != from.Position {
 		moved = store.Sequence{Key: key, State: store.Retrying, Position: at, NextAttempt: time.Now(),
 			Since: from.Since, Kind: from.Kind, Error: from.Error, Stack: from.Stack, Digest: from.Digest}
 	}

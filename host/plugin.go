@@ -36,6 +36,7 @@ type hosted struct {
 	heldUntil event.Position
 
 	halt       halt        // where all partitions stop
+	aligning   sync.Mutex  // of who has set it
 	resizing   atomic.Bool // the partitions are being changed
 	astray     atomic.Bool // another generation may be the live one
 	wantsBuild atomic.Bool // the module was changed while no host ran, and is to build the read model anew

@@ -158,6 +158,11 @@ func (p *hosted) replaceGeneration(ctx context.Context, h *Host, gen store.Gener
 		return gen, err
 	}
 	next, err := h.store.BuildGeneration(ctx, p.conf.Name, min(start, gen.Position), "")
+	if errors.Is(err, store.ErrBuilding) { // for the old target, or by a move that was cut short
+		if err = p.dropBuilds(ctx, h); err == nil {
+			next, err = h.store.BuildGeneration(ctx, p.conf.Name, min(start, gen.Position), "")
+		}
+	}
 	if err != nil {
 		return gen, err
 	}
@@ -172,6 +177,20 @@ func (p *hosted) replaceGeneration(ctx context.Context, h *Host, gen store.Gener
 		err = errors.Join(err, h.store.Release(ctx, held.Generation, held.Epoch))
 	}
 	return next, err
+}
+
+// dropBuilds deletes what is being built of the plugin. The leases of the live generation are this host's.
+func (p *hosted) dropBuilds(ctx context.Context, h *Host) error {
+	all, err := h.store.Generations(ctx, p.conf.Name)
+	if err != nil {
+		return err
+	}
+	for i := range all {
+		if all[i].State == store.Building {
+			h.drop(ctx, &all[i])
+		}
+	}
+	return nil
 }
 
 // leasesOf takes the leases of all partitions of a generation.

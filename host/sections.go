@@ -50,7 +50,7 @@ func (r *reloader) applySettings(ctx context.Context, conf *config.Config) []Rel
 		r.h.refuseFile(ctx, "")
 		return nil
 	}
-	const reason = "what has changed in [host], [store] and [telemetry] takes effect when the host is started again"
+	const reason = "what has changed in [host], [store], [redis] and [telemetry] takes effect when the host is started again"
 	r.h.log.Warn(reason)
 	r.h.refuseFile(ctx, reason)
 	return []ReloadOutcome{{Result: ReloadRefused, Reason: reason}}

@@ -37,8 +37,8 @@ func (h *Host) keepLease(ctx context.Context) {
 	ttl := h.conf.Host.LeaseTTL
 	ticker := time.NewTicker(ttl / 4)
 	defer ticker.Stop()
+	declared := false // the others are to be told
 	for {
-		var declared bool
 		select {
 		case <-ctx.Done():
 			return
@@ -49,11 +49,11 @@ func (h *Host) keepLease(ctx context.Context) {
 		renew, cancel := context.WithTimeout(ctx, ttl/2)
 		err := h.renew(renew, declared)
 		cancel()
-		if err != nil && ctx.Err() == nil {
+		switch {
+		case err == nil:
+			declared = false
+		case ctx.Err() == nil:
 			h.log.Warn("cannot renew the lease; another host may take over until it can be renewed", "error", err)
-			if declared {
-				h.declareAgain()
-			}
 		}
 	}
 }
@@ -137,6 +137,7 @@ type world struct {
 	live     map[string]store.Host
 	declared map[string]map[string]store.Declared // by host and plugin
 	units    []store.Unit                         // of live generations
+	rows     map[string]map[int64]*store.Unit     // the same by plugin and ID
 	builds   []store.Unit                         // of those that are being built
 	building map[string]bool                      // plugins with a generation that is being built
 	gather   map[string]bool                      // plugins whose partitions must be on one host
@@ -145,7 +146,7 @@ type world struct {
 
 func newWorld(hosts []store.Host, units []store.Unit) *world {
 	w := &world{
-		live: make(map[string]store.Host), declared: make(map[string]map[string]store.Declared),
+		live: make(map[string]store.Host), rows: make(map[string]map[int64]*store.Unit), declared: make(map[string]map[string]store.Declared),
 		building: make(map[string]bool), gather: make(map[string]bool), wanted: make(map[string]store.Declared),
 	}
 	newest := make(map[string]time.Time)
@@ -170,6 +171,10 @@ func newWorld(hosts []store.Host, units []store.Unit) *world {
 			w.builds = append(w.builds, u)
 		case u.State == store.Live:
 			w.units = append(w.units, u)
+			if w.rows[u.Plugin] == nil {
+				w.rows[u.Plugin] = make(map[int64]*store.Unit, 1)
+			}
+			w.rows[u.Plugin][u.ID] = &u
 			if w.split(&u) {
 				w.gather[u.Plugin] = true
 			}
@@ -218,12 +223,7 @@ func positive(weight float64) float64 {
 
 // decide tells a plugin's units what this host is to run.
 func (h *Host) decide(ctx context.Context, p *hosted, w *world, assigned map[int64]string) {
-	rows := make(map[int64]*store.Unit)
-	for i := range w.units {
-		if u := &w.units[i]; u.Plugin == p.conf.Name {
-			rows[u.ID] = u
-		}
-	}
+	rows := w.rows[p.conf.Name]
 	for _, u := range p.parts() {
 		row := rows[u.gen.ID]
 		if row == nil && len(rows) == 0 {
@@ -238,6 +238,7 @@ func (h *Host) decide(ctx context.Context, p *hosted, w *world, assigned map[int
 		free := row.Owner == "" || row.Owner == h.self.ID || !row.OwnerLive
 		switch {
 		case to == h.self.ID && free:
+			u.overtaken(row)
 			u.decide(true, "")
 		case row.OwnerLive && row.Owner != h.self.ID:
 			owner := w.live[row.Owner]
@@ -246,6 +247,15 @@ func (h *Host) decide(ctx context.Context, p *hosted, w *world, assigned map[int
 			u.decide(false, fmt.Sprintf("about to be run by host %q", w.live[to].Name))
 			h.giveBack(ctx, u, row)
 		}
+	}
+}
+
+// overtaken ends a runner whose lease another host has had since: this host stood still, and that one has gone.
+func (u *unit) overtaken(row *store.Unit) {
+	u.p.mu.Lock()
+	defer u.p.mu.Unlock()
+	if u.stop != nil && u.runs() && row.Epoch > u.status().Epoch {
+		u.stop(nil)
 	}
 }
 
@@ -270,8 +280,8 @@ func (h *Host) giveBackBuilds(ctx context.Context, w *world) {
 		if u.Owner != h.self.ID {
 			continue
 		}
-		if p := h.find(u.Plugin); p != nil && (p.leads() || p.current() != nil) {
-			continue
+		if p := h.find(u.Plugin); p != nil && (len(p.parts()) == 0 || p.leads() || p.current() != nil) {
+			continue // it is being placed, or built
 		}
 		if err := h.store.Release(ctx, u.ID, u.Epoch); err != nil {
 			h.log.Debug("cannot give the lease of a build back, trying again", "plugin", u.Plugin, "generation", u.Number, "error", err)

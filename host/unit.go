@@ -13,7 +13,7 @@ import (
 )
 
 // unit is one partition of a plugin's live generation as this host sees it. A plugin that is not split has one.
-// What is below gen is guarded by the plugin's mutex.
+// gen never changes; what is below it is guarded by the plugin's mutex.
 type unit struct {
 	p   *hosted
 	gen store.Generation // its row
@@ -191,9 +191,8 @@ func (p *hosted) setUnits(rows []store.Generation) {
 	units := make([]*unit, len(rows))
 	for i := range rows {
 		for _, u := range p.units {
-			if u.gen.ID == rows[i].ID {
+			if u.gen.ID == rows[i].ID && sameSplit(&u.gen, rows[i].Partitions, rows[i].OrderBy) {
 				units[i] = u
-				u.gen = rows[i]
 			}
 		}
 		if units[i] == nil {
