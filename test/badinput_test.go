@@ -6,12 +6,12 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"eshost/test/pgtest"
+	"eshost/test/redistest"
 )
 
 const (
@@ -108,9 +108,7 @@ func TestStoresThatDoNotAnswer(t *testing.T) {
 		"nobody":       {closed, exitMissing, "refused"},
 		"a web server": {web.Listener.Addr().String(), exitInput, "not PostgreSQL"},
 	}
-	if address := startRedis(t); address != "" {
-		servers["Redis"] = server{address, exitMissing, "connect"}
-	}
+	servers["Redis"] = server{redistest.Start(t).Addr(), exitMissing, "connect"}
 	for name, c := range servers {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -118,42 +116,6 @@ func TestStoresThatDoNotAnswer(t *testing.T) {
 			newProject(t, url, "h").refuses(c.code, c.address, c.says)
 		})
 	}
-}
-
-// startRedis starts a server that keeps nothing, if there is one to start.
-func startRedis(t *testing.T) string {
-	t.Helper()
-	binary, err := exec.LookPath("redis-server")
-	if err != nil {
-		t.Logf("without Redis: %v", err)
-		return ""
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	_, port, _ := net.SplitHostPort(address)
-	l.Close()
-	cmd := exec.Command(binary, "--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", t.TempDir())
-	cmd.SysProcAttr = childAttributes()
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := cmd.Process.Kill(); err != nil {
-			t.Errorf("stop Redis: %v", err)
-		}
-		_ = cmd.Wait() // killed
-	})
-	eventually(t, "Redis answers", func() error {
-		conn, err := net.Dial("tcp", address)
-		if err == nil {
-			conn.Close()
-		}
-		return err
-	})
-	return address
 }
 
 func TestForeignAndNewerDatabases(t *testing.T) {

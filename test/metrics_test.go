@@ -19,6 +19,7 @@ import (
 	names "github.com/prometheus/common/model"
 
 	"eshost/host"
+	"eshost/test/redistest"
 )
 
 // scrape is what /metrics of a host said once.
@@ -92,6 +93,7 @@ func busy(t *testing.T, storeURL string) (p *project, h *process, url string) {
 	p = newProject(t, storeURL, "first",
 		plugin{"balances", "module.wasm", `events = ["AccountOpened", "Deposited", "Withdrawn"]`},
 		plugin{"fails", "fails.wasm", "events = [\"Crash\"]\n[plugins.fails.retry]\nattempts = 3\nbackoff = \"1ms..1ms\"\n"})
+	p.setRedis(redistest.Start(t).URL())
 	p.put("module.wasm", read(t, balancesModule(t, "rust")))
 	p.put("fails.wasm", badModule(t, "behave"))
 	s := openStore(t, storeURL)

@@ -29,14 +29,14 @@ func redisPlugins(t *testing.T) []plugin {
 	}
 }
 
-// setRedis adds [redis] to the project.
-func (p *project) setRedis(url string) {
+// setRedis adds [redis] to the project, with further lines.
+func (p *project) setRedis(url string, more ...string) {
 	p.t.Helper()
 	toml, err := os.ReadFile(filepath.Join(p.dir, "hosts.toml"))
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	p.write("hosts.toml", string(toml)+fmt.Sprintf("\n[redis]\nurl = %q\n", url))
+	p.write("hosts.toml", string(toml)+fmt.Sprintf("\n[redis]\nurl = %q\n%s\n", url, strings.Join(more, "\n")))
 }
 
 // sameModels compares what `eshost read` prints of two plugins, once both have handled everything.

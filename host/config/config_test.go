@@ -258,9 +258,9 @@ func TestSample(t *testing.T) {
 		t.Fatal(err)
 	}
 	// An unknown key's message lists the known ones.
-	_, err = Parse(FileName, []byte("[host]\n0000000000=1\n[[host.tokens]]\n0000000000=1\n[store]\n0000000000=1\n[plugins.a]\n0000000000=1\nretry={0000000000=1}\nlimits={0000000000=1}"), testGetenv)
+	_, err = Parse(FileName, []byte("[host]\n0000000000=1\n[[host.tokens]]\n0000000000=1\n[store]\n0000000000=1\n[redis]\n0000000000=1\n[plugins.a]\n0000000000=1\nretry={0000000000=1}\nlimits={0000000000=1}"), testGetenv)
 	lists := regexp.MustCompile(`known here: (.*)`).FindAllStringSubmatch(err.Error(), -1)
-	if len(lists) != 6 {
+	if len(lists) != 7 {
 		t.Fatalf("got %v", err)
 	}
 	for _, list := range lists {

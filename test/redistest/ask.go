@@ -4,7 +4,9 @@ import (
 	"bufio"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -33,4 +35,36 @@ func say(conn net.Conn, r *bufio.Reader, command string) (string, error) {
 	}
 	line, err := r.ReadString('\n')
 	return strings.TrimSpace(line), err
+}
+
+// Listen subscribes to a channel until the test ends, and returns what has been said there so far.
+func (s *Server) Listen(channel string) (heard func() []string) {
+	s.t.Helper()
+	conn, err := net.DialTimeout("tcp", s.Addr(), patience)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	r := bufio.NewReader(conn)
+	if _, err := say(conn, r, "SUBSCRIBE "+channel); err != nil {
+		s.t.Fatal(err)
+	}
+	var mu sync.Mutex
+	var all []string
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for lines := bufio.NewScanner(r); lines.Scan(); { // of messages without line breaks
+			if text := lines.Text(); strings.HasPrefix(text, "{") {
+				mu.Lock()
+				all = append(all, text)
+				mu.Unlock()
+			}
+		}
+	}()
+	s.t.Cleanup(func() { conn.Close(); <-done })
+	return func() []string {
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.Clone(all)
+	}
 }

@@ -9,17 +9,17 @@ import (
 
 // Proxy stands between clients and a server, and can be as bad as a network.
 type Proxy struct {
-	t      testing.TB
-	l      net.Listener
-	target string
-	all    sync.WaitGroup
+	t   testing.TB
+	l   net.Listener
+	all sync.WaitGroup
 
-	mu    sync.Mutex
-	delay time.Duration
-	cut   bool
-	conns map[net.Conn]struct{}
-	moved chan struct{} // closed and replaced when cut ends
-	over  bool
+	mu     sync.Mutex
+	target string
+	delay  time.Duration
+	cut    bool
+	conns  map[net.Conn]struct{}
+	moved  chan struct{} // closed and replaced when cut ends
+	over   bool
 }
 
 // NewProxy starts a proxy before an address.
@@ -37,6 +37,14 @@ func NewProxy(t testing.TB, target string) *Proxy {
 
 // Addr is where the proxy listens.
 func (p *Proxy) Addr() string { return p.l.Addr().String() }
+
+// Lead leads new connections to another address, and breaks those that are.
+func (p *Proxy) Lead(target string) {
+	p.mu.Lock()
+	p.target = target
+	p.mu.Unlock()
+	p.Reset()
+}
 
 // Delay holds back what is sent from now on, in either direction.
 func (p *Proxy) Delay(d time.Duration) {
@@ -87,7 +95,10 @@ func (p *Proxy) accept() {
 		if err != nil {
 			return // closed
 		}
-		to, err := net.Dial("tcp", p.target)
+		p.mu.Lock()
+		target := p.target
+		p.mu.Unlock()
+		to, err := net.Dial("tcp", target)
 		if err != nil || !p.keep(from, to) {
 			from.Close()
 			continue
