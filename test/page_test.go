@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"eshost/test/redistest"
 )
 
 // hostile is text that would do harm if it got into the page as HTML.
@@ -389,6 +391,26 @@ func TestPageExplainsTheWatermark(t *testing.T) {
 		t.Fatal(err)
 	}
 	tb.is("nothing is held any more", `document.querySelector("#held").hidden`)
+	tb.clean(url)
+	h.stop()
+}
+
+// TestPageExplainsRedis has Redis go and come back: the page says what is wrong meanwhile, and what to do.
+func TestPageExplainsRedis(t *testing.T) {
+	t.Parallel()
+	tb := newBrowser(t).newTab(1280, 900)
+	redis := redistest.Start(t)
+	p := newProject(t, newDatabase(t, "sqlite"), "app1", plugin{"balances", balancesModule(t, "rust"), ""})
+	p.setRedis(redis.URL())
+	h := p.host()
+	url := h.ready()
+	tb.open(url + "/")
+	tb.shows(`[data-plugin="balances"] .badge`, "running")
+	redis.Kill()
+	tb.shows("#banners", "Redis is failing: "+redis.Addr())
+	tb.shows("#banners", "To do: start Redis there")
+	redis.Start()
+	tb.is("Redis is well", `!document.querySelector("#banners").textContent.includes("Redis")`)
 	tb.clean(url)
 	h.stop()
 }

@@ -110,6 +110,10 @@ function banners() {
   if (world.status?.hosts_toml_refused) {
     list.push({ key: "toml", tone: "bad", text: `hosts.toml, as it is now, is refused: ${world.status.hosts_toml_refused}. The host goes on with what it had; mend the file.` });
   }
+  const redis = world.status?.redis;
+  if (redis?.reason) {
+    list.push({ key: "redis", tone: "wait", text: `Redis is ${redis.state}: ${redis.reason}. This host polls the database instead, and no event is lost. To do: ${redis.hint || "see the host's log"}.` });
+  }
   keyed($("banners"), list, (b) => b.key, (b) => {
     const text = el("p");
     const node = el("div", {}, text, b.button ? el("button", { type: "button", click: () => needToken(true) }, b.button) : null);
