@@ -3,7 +3,6 @@ package delivery
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -14,28 +13,36 @@ import (
 	"eshost/host/store"
 )
 
-// fakeStore keeps the contracts of store.State in memory for one generation, and is strict about what
-// it is asked to do: what no correct caller would ask is an error of the test.
+// fakePlugin is what a plugin's partitions share.
+type fakePlugin struct {
+	mu     sync.Mutex
+	docs   map[string]event.DocumentWrite
+	edits  map[event.Position]store.Replacement
+	paused *store.Pause
+}
+
+// fakeStore keeps the contracts of store.State in memory for one partition of a generation, and is strict about
+// what it is asked to do: what no correct caller would ask is an error of the test.
 type fakeStore struct {
+	*fakePlugin
 	t     testing.TB
 	fault func(call string) fault // nil: nothing fails
 
-	mu        sync.Mutex
+	generation, root int64 // 0: nobody looks which it is asked for
+	partition        int
+
 	log       *fakeLog
 	position  event.Position
 	epoch     int64
 	owner     string // "" when released
 	expired   bool   // the owner has not renewed: anybody may take over
 	dead      map[string]bool
-	docs      map[string]event.DocumentWrite
 	queues    map[string][]event.Position
 	sequences map[string]store.Sequence
 	condition store.Condition
 	forbids   func(event.DocumentWrite) bool // as a constraint of the database would
 	names     bool                           // and says which event's document it was
 	requests  []store.Request
-	edits     map[event.Position]store.Replacement
-	paused    *store.Pause
 
 	hosts      map[int64]string // by epoch
 	applied    []applied
@@ -71,17 +78,33 @@ const (
 var errFake = errors.New("the database is away")
 
 func newFakeStore(t testing.TB, log *fakeLog) *fakeStore {
+	return newFakePartition(t, log, &fakePlugin{docs: make(map[string]event.DocumentWrite), edits: make(map[event.Position]store.Replacement)})
+}
+
+// newFakePartitions returns what n partitions of one plugin are stored in.
+func newFakePartitions(t testing.TB, log *fakeLog, n int) []*fakeStore {
+	plugin := newFakeStore(t, log).fakePlugin
+	all := make([]*fakeStore, n)
+	for i := range all {
+		all[i] = newFakePartition(t, log, plugin)
+		all[i].root, all[i].generation, all[i].partition = firstGeneration, firstGeneration+int64(i), i
+	}
+	return all
+}
+
+const firstGeneration = 1 // of partition 0, the root
+
+func newFakePartition(t testing.TB, log *fakeLog, plugin *fakePlugin) *fakeStore {
 	return &fakeStore{
+		fakePlugin: plugin,
 		t:          t,
 		log:        log,
 		dead:       make(map[string]bool),
-		docs:       make(map[string]event.DocumentWrite),
 		queues:     make(map[string][]event.Position),
 		sequences:  make(map[string]store.Sequence),
 		hosts:      make(map[int64]string),
 		committing: make(map[int64]int),
 		calls:      make(map[string]int),
-		edits:      make(map[event.Position]store.Replacement),
 	}
 }
 
@@ -132,6 +155,7 @@ func pause(ctx context.Context, d time.Duration) bool {
 }
 
 func (s *fakeStore) Acquire(ctx context.Context, generation int64, hostID string) (l store.Lease, err error) {
+	s.ofRow(generation)
 	s.checkQuiet(hostID)
 	err = s.call(ctx, "Acquire", func() error {
 		if s.dead[hostID] {
@@ -150,6 +174,7 @@ func (s *fakeStore) Acquire(ctx context.Context, generation int64, hostID string
 }
 
 func (s *fakeStore) Release(ctx context.Context, generation, epoch int64) error {
+	s.ofRow(generation)
 	return s.call(ctx, "Release", func() error {
 		if epoch != s.epoch {
 			return store.ErrLeaseLost
@@ -160,6 +185,7 @@ func (s *fakeStore) Release(ctx context.Context, generation, epoch int64) error 
 }
 
 func (s *fakeStore) SetCondition(ctx context.Context, generation, epoch int64, c store.Condition) error {
+	s.ofRow(generation)
 	return s.call(ctx, "SetCondition", func() error {
 		if epoch != s.epoch || s.dead[s.owner] {
 			return store.ErrLeaseLost
@@ -173,6 +199,7 @@ func (s *fakeStore) SetCondition(ctx context.Context, generation, epoch int64, c
 }
 
 func (s *fakeStore) Documents(ctx context.Context, generation int64, keys []store.DocumentKey) (docs []event.Document, err error) {
+	s.ofRoot(generation)
 	err = s.call(ctx, "Documents", func() error {
 		seen := make(map[store.DocumentKey]bool)
 		for _, k := range keys {
@@ -190,6 +217,7 @@ func (s *fakeStore) Documents(ctx context.Context, generation int64, keys []stor
 }
 
 func (s *fakeStore) Scan(ctx context.Context, generation int64, o store.ScanOptions) (docs []event.Document, err error) {
+	s.ofRoot(generation)
 	err = s.call(ctx, "Scan", func() error {
 		if o.Limit < 1 {
 			s.t.Errorf("scan with limit %d", o.Limit)
@@ -207,6 +235,7 @@ func (s *fakeStore) Scan(ctx context.Context, generation int64, o store.ScanOpti
 }
 
 func (s *fakeStore) Collections(ctx context.Context, generation int64) (names []string, err error) {
+	s.ofRoot(generation)
 	err = s.call(ctx, "Collections", func() error {
 		for _, d := range s.docs {
 			if !slices.Contains(names, d.Collection) {
@@ -219,6 +248,7 @@ func (s *fakeStore) Collections(ctx context.Context, generation int64) (names []
 }
 
 func (s *fakeStore) Sequences(ctx context.Context, generation int64) (out []store.Sequence, err error) {
+	s.ofRow(generation)
 	err = s.call(ctx, "Sequences", func() error {
 		for key, q := range s.sequences {
 			q.Waiting = len(s.queues[key])
@@ -231,6 +261,7 @@ func (s *fakeStore) Sequences(ctx context.Context, generation int64) (out []stor
 }
 
 func (s *fakeStore) Queued(ctx context.Context, generation int64, key string, limit int) (events []event.Event, err error) {
+	s.ofRow(generation)
 	err = s.call(ctx, "Queued", func() error {
 		if limit < 1 {
 			s.t.Errorf("queued with limit %d", limit)
@@ -279,9 +310,18 @@ func (s *fakeStore) Paused(ctx context.Context, plugin string) (p *store.Pause, 
 func (s *fakeStore) ask(r store.Request) int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	r.ID, r.Plugin, r.State, r.DataSize = int64(len(s.requests)+1), "p", store.Pending, len(r.Data)
+	r.ID, r.Plugin, r.Partition, r.State, r.DataSize = int64(len(s.requests)+1), "p", s.partition, store.Pending, len(r.Data)
 	s.requests = append(s.requests, r)
 	return r.ID
+}
+
+func (s *fakeStore) pausedBy() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.paused == nil {
+		return ""
+	}
+	return s.paused.Who
 }
 
 // pending is what a host reads every second.
@@ -305,7 +345,12 @@ func (s *fakeStore) answered() bool {
 // Commit applies everything or nothing.
 func (s *fakeStore) Commit(ctx context.Context, c store.Commit) error {
 	began := time.Now()
+	s.ofRow(c.Generation)
+	s.ofRoot(c.Root)
 	s.mu.Lock()
+	if c.Owner != s.hosts[c.Epoch] {
+		s.t.Errorf("%q commits under epoch %d of %q", c.Owner, c.Epoch, s.hosts[c.Epoch])
+	}
 	if s.committing[c.Epoch]++; s.committing[c.Epoch] > 1 {
 		s.t.Errorf("two commits at once under epoch %d", c.Epoch)
 	}
@@ -351,49 +396,6 @@ func (s *fakeStore) refuse(d event.DocumentWrite) error {
 	return err
 }
 
-// checkQuiet holds after a session: it has waited for all that it began.
-func (s *fakeStore) checkQuiet(host string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for epoch, n := range s.committing {
-		if n > 0 && s.hosts[epoch] == host {
-			s.t.Errorf("%s goes on, but still commits under epoch %d", host, epoch)
-		}
-	}
-}
-
-// check is what no correct commit does.
-func (s *fakeStore) check(c store.Commit) error {
-	seen := make(map[string]bool)
-	for _, d := range c.Documents {
-		id := d.Collection + "\x00" + d.Key
-		if seen[id] {
-			return fmt.Errorf("document %q is written twice", id)
-		}
-		seen[id] = true
-	}
-	if c.Position < c.Expected || c.Position > s.log.head() {
-		return fmt.Errorf("position %d is behind or beyond the log's end", c.Position)
-	}
-	if !slices.IsSortedFunc(c.Emitted, func(a, b event.Emitted) int { return int(a.Cause - b.Cause) }) {
-		return errors.New("emitted events are not in order of their causes")
-	}
-	for _, q := range c.Queue {
-		if s.log.at(q.Position) == nil || q.Position > c.Position {
-			return fmt.Errorf("event %d is queued, but is not there yet", q.Position)
-		}
-		if slices.Contains(s.queues[q.Key], q.Position) {
-			return fmt.Errorf("event %d is queued twice", q.Position)
-		}
-	}
-	for _, q := range c.Dequeue {
-		if !slices.Contains(s.queues[q.Key], q.Position) {
-			return fmt.Errorf("event %d of %q is taken from a queue where it is not", q.Position, q.Key)
-		}
-	}
-	return nil
-}
-
 func (s *fakeStore) apply(c store.Commit) {
 	s.position = c.Position
 	for _, d := range c.Documents {
@@ -433,26 +435,4 @@ func (s *fakeStore) apply(c store.Commit) {
 		}
 	}
 	s.checkSequences()
-}
-
-// checkSequences holds after every commit: a queue has a sequence, which names its first event.
-func (s *fakeStore) checkSequences() {
-	for key, queue := range s.queues {
-		q, ok := s.sequences[key]
-		switch {
-		case len(queue) == 0 && !ok:
-			delete(s.queues, key)
-		case !ok:
-			s.t.Errorf("events %v wait under %q without a sequence", queue, key)
-		case len(queue) == 0:
-			s.t.Errorf("sequence %q has no events", key)
-		case q.Position != queue[0]:
-			s.t.Errorf("sequence %q says that event %d failed, its first is %d", key, q.Position, queue[0])
-		}
-	}
-	for key := range s.sequences {
-		if len(s.queues[key]) == 0 {
-			s.t.Errorf("sequence %q has no events", key)
-		}
-	}
 }

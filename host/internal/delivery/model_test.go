@@ -207,8 +207,11 @@ func (m *model) handle(e *event.Event, attempt int, w *way, want *changes) *even
 		other.Data = data
 		e = &other
 	}
-	fx := &modelEffects{m: m, e: e, plugin: w.Plugin, writes: make(map[string][]byte)}
+	fx := &modelEffects{m: m, e: e, writes: make(map[string][]byte), reach: w.reach(w.Order(e))}
 	err := w.script.handle(m.t.Context(), e, attempt, fx)
+	if fx.beyond != nil {
+		err = fx.beyond
+	}
 	var failure *event.Failure
 	switch {
 	case errors.As(err, &failure):
@@ -238,7 +241,7 @@ func (m *model) fail(q *modelSequence, e *event.Event, f *event.Failure, w *way,
 	q.Attempts++
 	q.Kind, q.Error, q.Stack, q.Digest = f.Kind, f.Message, f.Stack, digestOf(w.script.version)
 	q.State = store.Retrying
-	if f.Kind == event.FailReject || q.Attempts >= w.Attempts {
+	if f.Final() || q.Attempts >= w.Attempts {
 		q.State = store.Parked
 	}
 	want.sequences[q.Key] = q.Sequence
@@ -310,12 +313,23 @@ func printable(docs map[string]event.DocumentWrite) []string {
 type modelEffects struct {
 	m       *model
 	e       *event.Event
-	plugin  string
 	writes  map[string][]byte
 	emitted []event.Emitted
+	reach   event.Reach
+	beyond  error // what it did that it may not
+}
+
+func (f *modelEffects) check(err error) error {
+	if f.beyond == nil {
+		f.beyond = err
+	}
+	return err
 }
 
 func (f *modelEffects) Get(_ context.Context, collection, key []byte) ([]byte, bool, error) {
+	if err := f.check(f.reach.Document(collection, key)); err != nil {
+		return nil, false, err
+	}
 	id := string(collection) + "\x00" + string(key)
 	value, ok := f.writes[id]
 	if !ok {
@@ -326,15 +340,18 @@ func (f *modelEffects) Get(_ context.Context, collection, key []byte) ([]byte, b
 
 func (f *modelEffects) Set(collection, key, value []byte) error {
 	f.writes[string(collection)+"\x00"+string(key)] = slices.Clone(value)
-	return nil
+	return f.check(f.reach.Document(collection, key))
 }
 
 func (f *modelEffects) Delete(collection, key []byte) error {
 	f.writes[string(collection)+"\x00"+string(key)] = nil
-	return nil
+	return f.check(f.reach.Document(collection, key))
 }
 
 func (f *modelEffects) Scan(_ context.Context, collection, prefix, after []byte, limit int) ([]event.Document, error) {
+	if err := f.check(f.reach.Scan(collection, prefix)); err != nil {
+		return nil, err
+	}
 	seen := maps.Clone(f.m.docs)
 	maps.Copy(seen, f.writes)
 	var docs []event.Document

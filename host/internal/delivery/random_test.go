@@ -37,6 +37,7 @@ func runSeed(t *testing.T, seed uint64) {
 	synctest.Test(t, func(t *testing.T) {
 		sc := newScenario(t, seed)
 		sc.run()
+		sc.verify()
 		if t.Failed() {
 			t.Logf("again: go test -run TestRandom ./host/internal/delivery -args -seed=%d", seed)
 		}
@@ -49,7 +50,8 @@ type scenario struct {
 	seed    uint64
 	r       *rand.Rand
 	log     *fakeLog
-	store   *fakeStore
+	stores  []*fakeStore // by partition
+	order   Order        // of all hosts; nil if each has its own
 	script  script
 	filter  event.Filter
 	ways    map[string]*way // by host
@@ -57,6 +59,8 @@ type scenario struct {
 	runners []*Runner
 	written int
 	nosy    float64 // how often somebody asks for something
+	calm    bool    // no module comes after the first one
+	lawless bool    // runners do not know that there are other partitions
 
 	mu      sync.Mutex // guards trouble and runners
 	trouble *rand.Rand
@@ -67,7 +71,7 @@ type scenario struct {
 func newScenario(t testing.TB, seed uint64) *scenario {
 	r := dice(seed, "scenario")
 	sc := &scenario{t: t, seed: seed, r: r, log: newFakeLog(), ways: make(map[string]*way), trouble: dice(seed, "trouble")}
-	sc.store = newFakeStore(t, sc.log)
+	sc.stores = newFakePartitions(t, sc.log, 1)
 	sc.script = script{
 		seed:    seed,
 		steps:   1 + r.IntN(pick(r, 3, 5, 20)),
@@ -85,7 +89,17 @@ func newScenario(t testing.TB, seed uint64) *scenario {
 	}
 	sc.nosy = pick(r, 0, 0.1, 1)
 	sc.rate, sc.slow = pick(r, 0, 0.002, 0.02, 0.1), pick(r, 0, 100*time.Microsecond, 5*time.Millisecond)
+	if parts := dice(seed, "partitions"); parts.IntN(2) == 0 {
+		sc.split(2+parts.IntN(3), pick(parts, ByStream, ByMetadata("tenant")))
+		sc.script.strays = pick(parts, 0, 0, 0.01)
+	}
 	return sc
+}
+
+// split makes it several partitions.
+func (sc *scenario) split(n int, order Order) {
+	sc.stores = newFakePartitions(sc.t, sc.log, n)
+	sc.order, sc.script.order = order, order
 }
 
 func pick[T any](r *rand.Rand, from ...T) T { return from[r.IntN(len(from))] }
@@ -94,18 +108,21 @@ func (sc *scenario) run() {
 	holes := dice(sc.seed, "holes") // the log's lock guards them
 	sc.log.hole = func() int { return max(0, holes.IntN(6)-3) }
 	sc.write(sc.r.IntN(300))
-	sc.store.fault = sc.fault
+	for _, st := range sc.stores {
+		st.fault = sc.fault
+	}
 	stop := sc.forward()
 	defer stop()
 	for life := range 1 + sc.r.IntN(4) {
-		if sc.r.IntN(2) == 0 {
+		if sc.r.IntN(2) == 0 && !sc.calm {
 			sc.script.version++ // a new module
 		}
 		sc.live(life)
 	}
 	sc.settle()
-	sc.store.late.Wait()
-	sc.verify()
+	for _, st := range sc.stores {
+		st.late.Wait()
+	}
 }
 
 // write appends events of random streams.
@@ -115,10 +132,18 @@ func (sc *scenario) write(n int) {
 		sc.written++
 		id := fmt.Sprintf("e%d", sc.written)
 		sc.log.append(event.Event{
-			ID: id, Stream: fmt.Sprintf("s%d", sc.r.IntN(streams)), Type: pick(sc.r, "Done", "Done", "Seen"),
+			ID: id, Stream: sc.stream(streams), Type: pick(sc.r, "Done", "Done", "Seen"),
 			Metadata: fmt.Appendf(nil, `{"tenant":"t%d"}`, sc.r.IntN(4)),
 		})
 	}
+}
+
+func (sc *scenario) stream(of int) string {
+	n := sc.r.IntN(of)
+	if sc.order == nil {
+		return fmt.Sprintf("s%d", n)
+	}
+	return fmt.Sprintf("t%d/s%d", n%7, n)
 }
 
 // fault decides what goes wrong with a call.
@@ -150,9 +175,7 @@ func (sc *scenario) live(life int) {
 		sc.write(sc.r.IntN(100))
 		sc.meddle()
 		if sc.r.IntN(3) == 0 {
-			sc.store.mu.Lock()
-			sc.store.expired = true
-			sc.store.mu.Unlock()
+			sc.expire(pick(sc.r, sc.stores...))
 		}
 	}
 	for _, stop := range hosts {
@@ -160,12 +183,47 @@ func (sc *scenario) live(life int) {
 	}
 }
 
+// expire makes a lease free for others.
+func (sc *scenario) expire(st *fakeStore) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.expired = true
+}
+
 // start starts a host and returns what stops it, gently or not.
 func (sc *scenario) start(name string) (stop func()) {
+	ctx, cancel := context.WithCancel(sc.t.Context())
+	var done sync.WaitGroup
+	for _, st := range sc.stores {
+		runner := sc.newRunner(name, st)
+		done.Go(func() { deliver(ctx, runner) })
+	}
+	return func() {
+		if sc.r.IntN(2) == 0 { // the process dies: nothing of it reaches the store from now on
+			for _, st := range sc.stores {
+				st.mu.Lock()
+				st.dead[name], st.expired = true, true
+				st.mu.Unlock()
+			}
+		}
+		cancel()
+		done.Wait()
+		for _, st := range sc.stores {
+			st.checkQuiet(name)
+			sc.expire(st)
+		}
+	}
+}
+
+// newRunner makes a host's runner for a partition. All of one host are alike.
+func (sc *scenario) newRunner(name string, st *fakeStore) *Runner {
 	r := dice(sc.seed, name)
 	o := Options{
 		Plugin:        "p",
-		Generation:    1,
+		Generation:    st.generation,
+		Root:          st.root,
+		Partition:     st.partition,
+		Partitions:    len(sc.stores),
 		HostID:        name,
 		Order:         pick(r, ByStream, ByStream, ByStream, ByAll, ByMetadata("tenant")),
 		Lanes:         1 + r.IntN(8),
@@ -181,30 +239,30 @@ func (sc *scenario) start(name string) (stop func()) {
 		Grace:         pick(r, time.Nanosecond, time.Millisecond, 10*time.Second),
 	}
 	s := sc.script
-	m := &scriptModule{t: sc.t, s: &s, at: name, slow: pick(r, 1000, time.Millisecond, 10*time.Millisecond, 300*time.Millisecond), spends: pick(r, 0, 0.1), startFails: pick(r, 0, 0, 0.2)}
+	if sc.order != nil {
+		o.Order = sc.order
+	}
+	if sc.lawless {
+		o.Partitions = 1
+	}
+	filter := sc.filterOf(st.partition)
+	m := &scriptModule{t: sc.t, s: &s, at: fmt.Sprint(name, "/", st.partition), slow: pick(r, 1000, time.Millisecond, 10*time.Millisecond, 300*time.Millisecond), spends: pick(r, 0, 0.1), startFails: pick(r, 0, 0, 0.2)}
 	sc.modules = append(sc.modules, m)
-	feed := &fakeFeed{log: sc.log, filter: sc.filter, fault: sc.fault, cut: func(limit int) int { return 1 + r.IntN(limit) }}
-	runner := NewRunner(sc.store, feed, m, o)
+	feed := &fakeFeed{log: sc.log, filter: filter, fault: sc.fault, cut: func(limit int) int { return 1 + r.IntN(limit) }}
+	runner := NewRunner(st, feed, m, o)
 	sc.ways[name] = &way{Options: runner.o, script: &s}
 	sc.mu.Lock()
 	sc.runners = append(sc.runners, runner)
 	sc.mu.Unlock()
-	ctx, cancel := context.WithCancel(sc.t.Context())
-	done := make(chan struct{})
-	go func() { defer close(done); deliver(ctx, runner) }()
-	return func() {
-		if sc.r.IntN(2) == 0 { // the process dies: nothing of it reaches the store from now on
-			sc.store.mu.Lock()
-			sc.store.dead[name], sc.store.expired = true, true
-			sc.store.mu.Unlock()
-		}
-		cancel()
-		<-done
-		sc.store.checkQuiet(name)
-		sc.store.mu.Lock()
-		sc.store.expired = true
-		sc.store.mu.Unlock()
+	return runner
+}
+
+func (sc *scenario) filterOf(partition int) event.Filter {
+	f := sc.filter
+	if len(sc.stores) > 1 {
+		f.Partition = event.Partition{Index: partition, Of: len(sc.stores), Key: sc.order}
 	}
+	return f
 }
 
 // settle lets a sound host on a sound store get as far as it can, and then one with a module that
@@ -213,14 +271,10 @@ func (sc *scenario) settle() {
 	sc.mu.Lock()
 	sc.rate = 0
 	sc.mu.Unlock()
-	sc.store.ask(store.Request{Action: store.AskResume, Who: "ada"})
+	sc.stores[0].ask(store.Request{Action: store.AskResume, Who: "ada"})
 	stop := sc.start("patient")
-	st := sc.store
-	var waiting int
-	stuck := func() bool {
-		st.mu.Lock()
-		defer st.mu.Unlock()
-		waiting = 0
+	stuck := func(st *fakeStore) bool {
+		waiting := 0
 		for key, q := range st.sequences {
 			if q.State == store.Retrying {
 				return false
@@ -229,37 +283,54 @@ func (sc *scenario) settle() {
 		}
 		return (st.position == sc.log.head() || waiting >= sc.ways["patient"].MaxParked) && st.paused == nil && st.answered()
 	}
-	if !eventually(time.Hour, stuck) {
-		sc.t.Errorf("the host stands still at %d of %d with sequences %v", st.position, sc.log.head(), st.sequences)
+	if !sc.eventually(stuck) {
+		sc.t.Errorf("the host stands still at %s", sc.standing())
 	}
 	stop()
 	sc.script.version++
-	sc.script.fails, sc.script.refused = 0, 0
+	sc.script.fails, sc.script.refused, sc.script.strays = 0, 0, 0
 	stop = sc.start("mended")
-	mended := func() bool {
-		st.mu.Lock()
-		defer st.mu.Unlock()
+	mended := func(st *fakeStore) bool {
 		return st.position == sc.log.head() && len(st.sequences) == 0 && st.answered()
 	}
-	if !eventually(time.Hour, mended) {
-		sc.t.Errorf("the mended module stands still at %d of %d with sequences %v", st.position, sc.log.head(), st.sequences)
+	if !sc.eventually(mended) {
+		sc.t.Errorf("the mended module stands still at %s", sc.standing())
 	}
 	stop()
+}
+
+// eventually waits until something holds for all partitions at the same time.
+func (sc *scenario) eventually(holds func(*fakeStore) bool) bool {
+	return eventually(time.Hour, func() bool {
+		sc.stores[0].mu.Lock() // it is the lock of all of them
+		defer sc.stores[0].mu.Unlock()
+		return !slices.ContainsFunc(sc.stores, func(st *fakeStore) bool { return !holds(st) })
+	})
+}
+
+// standing says how far the partitions are.
+func (sc *scenario) standing() (text string) {
+	for _, st := range sc.stores {
+		text += fmt.Sprintf("%d of %d with sequences %v; ", st.position, sc.log.head(), st.sequences)
+	}
+	return text
 }
 
 // meddle has people ask for things, some of them for what is not so any more when it is their turn.
 func (sc *scenario) meddle() {
 	for sc.r.Float64() < sc.nosy*0.85 {
+		st := pick(sc.r, sc.stores...)
 		req := store.Request{Action: pick(sc.r, store.AskRetry, store.AskSkip, store.AskSkip, store.AskEdit, store.AskEdit, store.AskPause, store.AskResume, store.AskResume), Who: "ada", Why: "because"}
-		sc.store.mu.Lock()
-		for _, key := range slices.Sorted(maps.Keys(sc.store.sequences)) {
-			if q := sc.store.sequences[key]; req.Position == 0 || sc.r.IntN(3) == 0 {
+		st.mu.Lock()
+		for _, key := range slices.Sorted(maps.Keys(st.sequences)) {
+			if q := st.sequences[key]; req.Position == 0 || sc.r.IntN(3) == 0 {
 				req.Key, req.Position = key, q.Position
 			}
 		}
-		sc.store.mu.Unlock()
+		st.mu.Unlock()
 		switch {
 		case req.Action == store.AskPause || req.Action == store.AskResume:
+			st = sc.stores[0]
 			req.Key, req.Position = "", 0
 		case req.Action == store.AskRetry && sc.r.IntN(4) == 0:
 			req.Key, req.Position = "", 0
@@ -271,7 +342,7 @@ func (sc *scenario) meddle() {
 		if req.Action == store.AskEdit {
 			req.Data = fmt.Appendf(nil, `{"edit":%d}`, sc.r.IntN(1000))
 		}
-		sc.store.ask(req)
+		st.ask(req)
 	}
 }
 
@@ -283,7 +354,11 @@ func (sc *scenario) forward() (stop func()) {
 	go func() {
 		defer close(done)
 		for pause(ctx, time.Duration(1+r.Int64N(int64(time.Second)))) {
-			list := sc.store.pending()
+			var list []store.Request
+			for _, st := range sc.stores {
+				list = append(list, st.pending()...)
+			}
+			by := sc.stores[0].pausedBy()
 			if r.IntN(2) == 0 {
 				pause(ctx, time.Duration(1+r.Int64N(int64(100*time.Millisecond)))) // what was read is old by now
 			}
@@ -292,29 +367,56 @@ func (sc *scenario) forward() (stop func()) {
 			sc.mu.Unlock()
 			for _, req := range list {
 				for _, runner := range runners {
-					runner.Do(req)
+					if runner.o.Partition == req.Partition {
+						runner.Do(req)
+					}
 				}
+			}
+			for _, runner := range runners {
+				runner.SetPaused(by)
 			}
 		}
 	}()
 	return func() { cancel(); <-done }
 }
 
+// verify holds every partition to a model of its own: nothing that others do may show.
 func (sc *scenario) verify() {
-	m := newModel(sc.t, sc.log, sc.filter)
-	m.requests = sc.store.requests
-	if left := sc.store.pending(); len(left) > 0 {
-		sc.t.Errorf("nobody has answered %+v", left)
-	}
-	for i := range sc.store.applied {
-		c := &sc.store.applied[i]
-		m.follow(c, sc.ways[c.host])
+	docs := make(map[string]string)
+	for _, st := range sc.stores {
+		m := sc.verifyPartition(st)
 		if sc.t.Failed() {
-			sc.t.Logf("by %+v, script %+v", sc.ways[c.host].Options, *sc.ways[c.host].script)
 			return
 		}
+		for id, value := range m.docs {
+			docs[id] = string(value)
+		}
 	}
-	for _, e := range sc.log.between(0, m.position, sc.filter) {
+	if got := sc.documents(); !maps.Equal(got, docs) {
+		sc.t.Errorf("the documents are\n  %v\nmust be\n  %v", got, docs)
+	}
+	for _, mod := range sc.modules {
+		if n := mod.open.Load(); n != 0 {
+			sc.t.Errorf("%d instances of %s were never closed", n, mod.at)
+		}
+	}
+}
+
+func (sc *scenario) verifyPartition(st *fakeStore) *model {
+	m := newModel(sc.t, sc.log, sc.filterOf(st.partition))
+	m.requests = st.requests
+	if left := st.pending(); len(left) > 0 {
+		sc.t.Errorf("nobody has answered %+v", left)
+	}
+	for i := range st.applied {
+		c := &st.applied[i]
+		m.follow(c, sc.ways[c.host])
+		if sc.t.Failed() {
+			sc.t.Logf("partition %d of %d, by %+v, script %+v", st.partition, len(sc.stores), sc.ways[c.host].Options, *sc.ways[c.host].script)
+			return m
+		}
+	}
+	for _, e := range sc.log.between(0, m.position, m.filter) {
 		want := 1
 		if m.skipped[e.Position] {
 			want = 0
@@ -323,9 +425,14 @@ func (sc *scenario) verify() {
 			sc.t.Errorf("event %d was applied %d times, want %d", e.Position, n, want)
 		}
 	}
-	for _, mod := range sc.modules {
-		if n := mod.open.Load(); n != 0 {
-			sc.t.Errorf("%d instances of %s were never closed", n, mod.at)
-		}
+	return m
+}
+
+// documents returns what is stored, by id.
+func (sc *scenario) documents() map[string]string {
+	docs := make(map[string]string)
+	for id, d := range sc.stores[0].docs {
+		docs[id] = string(d.Data)
 	}
+	return docs
 }

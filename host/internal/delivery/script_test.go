@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -28,6 +29,9 @@ type script struct {
 	// peeks is how often a step only looks at another stream's document, and failingPeeks how often it
 	// does in an event that fails.
 	peeks, failingPeeks float64
+	// order, if set, keeps events to documents of their ordering key's segment, but for strays of the steps.
+	order  Order
+	strays float64
 }
 
 // effects is what a script needs of the host; the model implements it too.
@@ -112,11 +116,31 @@ var collections = []string{"a", "ab", "b"}
 
 func (s *scriptRun) name() (collection, key string) {
 	collection = collections[s.r.IntN(len(collections))]
-	key = s.e.Stream
+	key = s.own()
 	if s.r.Float64() < s.shared {
-		key = fmt.Sprintf("k%d", (s.r.Uint64()^s.sum)%uint64(s.keys))
+		key = s.below() + fmt.Sprintf("k%d", (s.r.Uint64()^s.sum)%uint64(s.keys))
 	}
 	return collection, key
+}
+
+// own is the key of the document that is the event's own.
+func (s *scriptRun) own() string {
+	if s.order == nil {
+		return s.e.Stream
+	}
+	key := s.order(s.e)
+	if s.r.IntN(2) == 0 {
+		return event.Segment(key)
+	}
+	return key
+}
+
+// below is what the keys begin with that the event shares with others.
+func (s *scriptRun) below() string {
+	if s.order == nil {
+		return ""
+	}
+	return event.Segment(s.order(s.e)) + "/"
 }
 
 func (s *scriptRun) mix(parts ...any) {
@@ -127,8 +151,11 @@ func (s *scriptRun) mix(parts ...any) {
 
 func (s *scriptRun) step(i int) error {
 	collection, key := s.name()
+	if s.strays > 0 && s.r.Float64() < s.strays {
+		return s.stray(collection)
+	}
 	if s.r.Float64() < s.peek {
-		return s.look(collection, fmt.Sprintf("s%d", s.r.IntN(20)))
+		return s.look(collection, s.below()+fmt.Sprintf("s%d", s.r.IntN(20)))
 	}
 	switch what := s.r.Float64(); {
 	case what < s.scans:
@@ -165,7 +192,11 @@ func (s *scriptRun) look(collection, key string) error {
 }
 
 func (s *scriptRun) scan(collection string) error {
-	prefix, after := [...]string{"", "", "k", "k1", "s"}[s.r.IntN(5)], [...]string{"", "", "k1", "k3", "s2"}[s.r.IntN(5)]
+	prefix := s.below() + [...]string{"", "", "k", "k1", "s"}[s.r.IntN(5)]
+	after := [...]string{"", "", "k1", "k3", "s2"}[s.r.IntN(5)]
+	if after != "" {
+		after = s.below() + after
+	}
 	limit := 1 + s.r.IntN(4)
 	if s.r.IntN(3) == 0 {
 		limit = 1000
@@ -184,6 +215,28 @@ func (s *scriptRun) scan(collection string) error {
 		s.mix(d.Collection, d.Key, string(d.Data))
 	}
 	return nil
+}
+
+// stray reaches for what is another segment's. Some handlers make as if nothing had happened.
+func (s *scriptRun) stray(collection string) error {
+	c, k := []byte(collection), []byte("elsewhere")
+	var err error
+	switch s.r.IntN(5) {
+	case 0:
+		_, _, err = s.fx.Get(s.ctx, c, k)
+	case 1:
+		err = s.fx.Set(c, k, []byte("1"))
+	case 2:
+		err = s.fx.Delete(c, []byte(s.below()[1:]))
+	case 3:
+		_, err = s.fx.Scan(s.ctx, c, nil, nil, 10)
+	case 4:
+		_, err = s.fx.Scan(s.ctx, c, []byte(strings.TrimSuffix(s.below(), "/")), nil, 10)
+	}
+	if s.r.IntN(2) == 0 {
+		return nil
+	}
+	return err
 }
 
 func (s *scriptRun) emit(i int) error {
