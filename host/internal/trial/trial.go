@@ -133,7 +133,8 @@ func (w *world) handle(ctx context.Context, e *event.Event) (Outcome, error) {
 		out.Attempts++
 		w.out = nil
 		err = in.Handle(ctx, e, out.Attempts, w)
-		if err == nil {
+		var failure *event.Failure
+		if w.out != nil && !(errors.As(err, &failure) && failure.Kind == event.FailPartition) { // else it has the guest's stack
 			err = w.out
 		}
 		out.Fuel = in.FuelUsed()
@@ -158,9 +159,12 @@ func (w *world) handle(ctx context.Context, e *event.Event) (Outcome, error) {
 	}
 }
 
-// beyond remembers that the handler reached for a document of another ordering key: it must not make a success of it.
+// beyond remembers that the handler reached for a document of another ordering key, so that it cannot make anything else of
+// that.
 func (w *world) beyond(err error) error {
-	w.out = err
+	if w.out == nil {
+		w.out = err
+	}
 	return err
 }
 

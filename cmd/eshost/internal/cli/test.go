@@ -32,6 +32,7 @@ type trialRun struct {
 	set          []string
 	memory, time string
 	attempts     int
+	partitioned  bool
 
 	changed func(flag string) bool
 }
@@ -63,9 +64,12 @@ emitted events.
 host, and compares byte by byte: a handler that keeps state in memory passes without it. It prints its
 seed, and --seed runs it the same way again.
 
+--partitioned fails events as a plugin with partitions does: a handler reaches only documents whose key is
+the first part of its event's ordering key, up to the first "/", or begins with that part and "/".
+
 With --plugin everything else is as that section of hosts.toml declares it: module (unless MODULE is
-given), events, order_by, partitions (which documents a handler reaches), allow, retry.attempts, limits and config. start is not looked at. Flags go before the
-section. Without --plugin everything is allowed, and the plugin is named like the file.`,
+given), events, order_by, partitions, allow, retry.attempts, limits and config. start is not looked at.
+Flags go before the section. Without --plugin everything is allowed, and the plugin is named like the file.`,
 		Example: `  eshost test balances.wasm --events events.ndjson
   eshost test balances.wasm --events events.ndjson --expect expected.ndjson --update
   eshost test balances.wasm --events events.ndjson --expect expected.ndjson --chaos
@@ -87,6 +91,7 @@ section. Without --plugin everything is allowed, and the plugin is named like th
 	f.StringArrayVar(&r.set, "set", nil, "key=value that the module reads as its configuration; may be given more than once")
 	f.StringVar(&r.memory, "memory", "", `limits.memory, such as "64MiB" (default "32MiB")`)
 	f.StringVar(&r.time, "time", "", `limits.time, such as "1s" (default "250ms")`)
+	f.BoolVar(&r.partitioned, "partitioned", false, "hold the handler to what it may do with partitions")
 	f.IntVar(&r.attempts, "attempts", 5, "how often an event is tried, 1 to 1000")
 	a.jsonFlag(c)
 	r.changed = f.Changed
@@ -224,6 +229,12 @@ func (r *trialRun) apply(p *config.Plugin) (err error) {
 	}
 	if r.changed("types") {
 		p.Events = r.types
+	}
+	if r.partitioned && p.OrderBy == config.OrderByAll {
+		return badInput("leave out --partitioned, or order the plugin's events by stream or metadata", `--partitioned has no use with order_by = "all": a plugin whose events have one ordering key has no partitions`)
+	}
+	if r.partitioned {
+		p.Partitions = max(p.Partitions, 2)
 	}
 	if r.memory != "" {
 		if p.Limits.Memory, err = config.ParseMemory(r.memory); err != nil {
