@@ -112,7 +112,9 @@ func TestRefusedCommitsChangeNothing(t *testing.T) {
 	w.fill(5)
 	old, now := w.model(w.options()), w.model(w.options())
 	stale := w.acquire(old, "h1")
-	check(t, old.Commit(t.Context(), w.commit(stale, set("c", "k", "1"))))
+	first := w.commit(stale, set("c", "k", "1"))
+	first.Queue, first.Sequences = []store.QueuedEvent{{Key: "s", Position: 1}}, []store.Sequence{{Key: "s", State: store.Parked, Position: 1}}
+	check(t, old.Commit(t.Context(), first))
 	stale.Position++
 	check(t, w.store.RemoveHost(t.Context(), "h1"))
 	w.register("h1")
@@ -136,6 +138,13 @@ func TestRefusedCommitsChangeNothing(t *testing.T) {
 	}
 	if w.dump() != before {
 		t.Error("a refused commit has changed something")
+	}
+	for _, lost := range []string{"documents:c", "index:c", "collections", "sequences", "waiting"} {
+		key := "eshost:{p}:" + lost
+		kept := w.redis.db.Dump(t.Context(), key).Val()
+		check(t, w.redis.db.Del(t.Context(), key).Err())
+		wantError(t, now.Commit(t.Context(), w.commit(l, set("c", "k", "4"))), redismodel.ErrDamaged)
+		check(t, w.redis.db.Restore(t.Context(), key, 0, kept).Err())
 	}
 	w.redis.flush()
 	wantError(t, now.Commit(t.Context(), w.commit(l, set("c", "k", "4"))), redismodel.ErrGone)
@@ -190,15 +199,15 @@ func (s *spy) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	}
 }
 
-// TestHalfACommitIsNoticed takes a right away from the account in the middle of what a commit does.
+// TestHalfACommitIsNoticed takes a right away from the account that a commit needs after its first changes.
 func TestHalfACommitIsNoticed(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.append("s", "+c/k")
-	_, stop := w.run(w.model(w.options()), "h1", handler{})
+	w.append("s", "+c/k +c/other")
+	w.run(w.model(w.options()), "h1", handler{})
 	w.documents(w.head())
-	check(t, w.redis.db.Do(t.Context(), "ACL", "SETUSER", "default", "-zadd").Err())
-	w.append("s", "+c/other")
+	check(t, w.redis.db.Do(t.Context(), "ACL", "SETUSER", "default", "-hdel").Err())
+	w.append("s", "+c/k -c/other")
 	r := w.reader()
 	eventually(t, "readers are told", func() bool {
 		p, err := r.Look(t.Context())
@@ -206,7 +215,6 @@ func TestHalfACommitIsNoticed(t *testing.T) {
 	})
 	check(t, w.redis.db.Do(t.Context(), "ACL", "SETUSER", "default", "+@all").Err())
 	compare(t, w.documents(w.head()), w.want())
-	stop()
 }
 
 // TestServersThatDropKeysAreRefused looks at what a server does when its memory is full.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -49,6 +50,7 @@ func TestALogThatWasSetBack(t *testing.T) {
 		sessions    int  // in the second log, before the read model is looked at
 	}{
 		"shorter":                      {lost: 10, after: 3},
+		"shorter, more sessions":       {lost: 10, after: 3, sessions: 9},
 		"grown beyond":                 {lost: 10, after: 30},
 		"grown beyond, more sessions":  {lost: 10, after: 30, sessions: 9},
 		"just as long":                 {lost: 10, after: 10},
@@ -147,7 +149,9 @@ func TestRedisAway(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.append("s", "+c/k")
-	_, stop := w.run(w.model(w.options()), "h1", handler{})
+	o := w.options()
+	o.Timeout = time.Second
+	_, stop := w.run(w.model(o), "h1", handler{})
 	defer stop()
 	w.documents(w.head())
 	w.redis.hang()
