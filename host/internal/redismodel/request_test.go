@@ -34,6 +34,38 @@ func (s *cutState) Commit(ctx context.Context, c store.Commit) error {
 	return err
 }
 
+// slowState is a database whose answer to Acquire is late.
+type slowState struct {
+	redismodel.State
+	meanwhile func()
+}
+
+func (s slowState) Acquire(ctx context.Context, generation int64, hostID string) (store.Lease, error) {
+	l, err := s.State.Acquire(ctx, generation, hostID)
+	s.meanwhile()
+	return l, err
+}
+
+// TestALateOwnerTakesNothing has a host stand still between taking the lease and opening the read model, until another one
+// has both.
+func TestALateOwnerTakesNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.fill(3)
+	next := w.model(w.options())
+	var l store.Lease
+	late := slowState{w.store, func() {
+		check(t, w.store.RemoveHost(t.Context(), "h1"))
+		w.register("h1")
+		l = w.acquire(next, "h2")
+		check(t, next.Commit(t.Context(), w.commit(l, set("c", "k", "1"))))
+		l.Position++
+	}}
+	_, err := redismodel.New(late, w.store, w.redis.db, w.options()).Acquire(t.Context(), w.gen.ID, "h1")
+	wantError(t, err, store.ErrLeaseLost)
+	check(t, next.Commit(t.Context(), w.commit(l, set("c", "k", "2"))))
+}
+
 func (s *cutState) cut(before, after int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -49,13 +49,14 @@ func TestALogThatWasSetBack(t *testing.T) {
 		types       bool // the plugin wants none of those that are lost
 		sessions    int  // in the second log, before the read model is looked at
 	}{
-		"shorter":                      {lost: 10, after: 3},
-		"shorter, more sessions":       {lost: 10, after: 3, sessions: 9},
-		"grown beyond":                 {lost: 10, after: 30},
-		"grown beyond, more sessions":  {lost: 10, after: 30, sessions: 9},
-		"just as long":                 {lost: 10, after: 10},
-		"nothing of the plugin's lost": {lost: 10, after: 30, types: true},
-		"nothing lost":                 {lost: 0, after: 5},
+		"shorter":                                     {lost: 10, after: 3},
+		"shorter, more sessions":                      {lost: 10, after: 3, sessions: 9},
+		"grown beyond":                                {lost: 10, after: 30},
+		"grown beyond, more sessions":                 {lost: 10, after: 30, sessions: 9},
+		"just as long":                                {lost: 10, after: 10},
+		"nothing of the plugin's lost":                {lost: 10, after: 30, types: true},
+		"nothing of the plugin's lost, more sessions": {lost: 10, after: 30, types: true, sessions: 9},
+		"nothing lost":                                {lost: 0, after: 5},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
