@@ -258,7 +258,7 @@ func TestMadeUpCollections(t *testing.T) {
 		})
 		w.append(slices.Repeat([]string{"a"}, 1000)...)
 		r := NewRunner(w.store, nil, h, Options{Plugin: "p", HostID: "me", Lanes: 1})
-		s, err := r.open(t.Context())
+		s, err := r.open(t.Context(), t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -19,6 +19,7 @@ type Feed interface {
 
 // State is what delivery needs of a store; see store.State for the contracts.
 type State interface {
+	// Acquire may return a lease beside an error: it is taken, and what it is for cannot be reached.
 	Acquire(ctx context.Context, generation int64, hostID string) (store.Lease, error)
 	Release(ctx context.Context, generation, epoch int64) error
 	Commit(ctx context.Context, c store.Commit) error

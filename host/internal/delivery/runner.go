@@ -134,9 +134,11 @@ func (r *Runner) Run(ctx context.Context) error {
 func (r *Runner) deliver(ctx, work context.Context) error {
 	var last *session
 	for failures := 0; ctx.Err() == nil; {
-		s, err := r.open(ctx)
-		if err == nil {
+		s, err := r.open(ctx, work)
+		if s != nil {
 			last = s
+		}
+		if err == nil {
 			err = s.run(ctx, work)
 			if s.committed > 0 {
 				failures = 0

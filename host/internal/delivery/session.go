@@ -33,13 +33,18 @@ type session struct {
 	limit     batchLimit
 }
 
-// open takes the lease and loads what a session begins with.
-func (r *Runner) open(ctx context.Context) (*session, error) {
+// open takes the lease and loads what a session begins with. Beside an error it returns a session only if that has the
+// lease and nothing else.
+func (r *Runner) open(ctx, work context.Context) (*session, error) {
 	lease, err := r.state.Acquire(ctx, r.o.Generation, r.o.HostID)
-	if err != nil {
-		return nil, fmt.Errorf("acquire the lease: %w", err)
-	}
 	s := &session{r: r, o: &r.o, lease: lease, position: lease.Position}
+	switch {
+	case err != nil && lease.Epoch == 0:
+		return nil, fmt.Errorf("acquire the lease: %w", err)
+	case err != nil:
+		s.explainEnd(work, err)
+		return s, err
+	}
 	if err := s.load(ctx); err != nil {
 		s.release(ctx)
 		return nil, err
