@@ -43,7 +43,7 @@ func New(state State, log Log, client redis.UniversalClient, o Options) *Model {
 }
 
 // Acquire takes the lease and opens the read model in Redis under its epoch, or begins it anew. The position it returns is
-// the one in Redis.
+// the one in Redis. Where Redis cannot be reached it returns the lease, which is taken, beside the error.
 //
 // Invariant 2: the lease is the database's. From here on Redis refuses every commit of an earlier epoch or session.
 func (m *Model) Acquire(ctx context.Context, generation int64, hostID string) (store.Lease, error) {
@@ -52,21 +52,12 @@ func (m *Model) Acquire(ctx context.Context, generation int64, hostID string) (s
 		return lease, err
 	}
 	if err := m.open(ctx, generation, hostID, &lease); err != nil {
-		err = fmt.Errorf("open the read model in Redis: %w", err)
-		if !errors.Is(err, store.ErrLeaseLost) {
-			// Invariant 9: the lease is kept, so that everybody sees whose trouble it is.
-			m.explain(ctx, generation, lease.Epoch, err)
+		if errors.Is(err, store.ErrLeaseLost) {
+			lease = store.Lease{}
 		}
-		return store.Lease{}, err
+		return lease, fmt.Errorf("open the read model in Redis: %w", err)
 	}
 	return lease, nil
-}
-
-func (m *Model) explain(ctx context.Context, generation, epoch int64, err error) {
-	c := store.Condition{State: store.BackingOff, Reason: err.Error(), Since: time.Now()}
-	if err := m.SetCondition(ctx, generation, epoch, c); err != nil {
-		m.o.Logger.Debug("cannot record why the read model in Redis cannot be opened", "error", err)
-	}
 }
 
 func (m *Model) open(ctx context.Context, generation int64, hostID string, lease *store.Lease) error {

@@ -42,12 +42,12 @@ func TestLossesNeverShow(t *testing.T) {
 		case "flush":
 			w.redis.flush()
 		case "restart":
-			w.redis.stop()
-			w.redis.start()
+			w.redis.Kill()
+			w.redis.Start()
 		case "hang":
-			w.redis.hang()
+			w.redis.Pause()
 			time.Sleep(time.Duration(rng.IntN(600)) * time.Millisecond)
-			w.redis.goOn()
+			w.redis.Resume()
 		case "lose a part":
 			keys, err := w.redis.db.Keys(context.Background(), "eshost:{p}:*").Result()
 			check(t, err)

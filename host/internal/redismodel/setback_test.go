@@ -2,7 +2,6 @@ package redismodel_test
 
 import (
 	"context"
-	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -14,6 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"eshost/host/event"
+	"eshost/host/internal/delivery"
 	"eshost/host/internal/redismodel"
 	"eshost/host/store"
 	"eshost/host/store/sqlite"
@@ -127,9 +127,9 @@ func TestItGoesOnWhereItWas(t *testing.T) {
 func TestClustersKeepItInOneSlot(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.redis = startRedis(t, "--cluster-enabled", "yes")
+	w.redis = startRedis(t, "cluster-enabled", "yes")
 	check(t, w.redis.db.Do(t.Context(), "CLUSTER", "ADDSLOTSRANGE", 0, 16383).Err())
-	cluster := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{net.JoinHostPort("127.0.0.1", strconv.Itoa(w.redis.port))}})
+	cluster := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{w.redis.Addr()}})
 	t.Cleanup(func() { check(t, cluster.Close()) })
 	eventually(t, "the cluster is up", func() bool {
 		return strings.Contains(cluster.ClusterInfo(context.Background()).Val(), "cluster_state:ok")
@@ -145,6 +145,24 @@ func TestClustersKeepItInOneSlot(t *testing.T) {
 	compare(t, w.documents(w.head()), w.want())
 }
 
+// TestAStopGivesTheLeaseBack stops a runner that cannot reach Redis, which has the lease all the same.
+func TestAStopGivesTheLeaseBack(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.redis.Kill()
+	r, stop := w.run(w.model(w.options()), "h1", handler{})
+	eventually(t, "it backs off", func() bool { return r.Status().State == delivery.BackingOff })
+	plugins, err := w.store.Plugins(t.Context())
+	check(t, err)
+	if p := plugins[0]; p.Owner == nil || p.Condition.State != store.BackingOff {
+		t.Errorf("the database says %+v of %+v", p.Condition, p.Owner)
+	}
+	stop()
+	if _, err := w.store.Acquire(t.Context(), w.gen.ID, "h2"); err != nil {
+		t.Errorf("the next owner: %v", err)
+	}
+}
+
 // TestRedisAway says why nothing moves while Redis does not answer, and goes on when it does.
 func TestRedisAway(t *testing.T) {
 	t.Parallel()
@@ -155,7 +173,7 @@ func TestRedisAway(t *testing.T) {
 	_, stop := w.run(w.model(o), "h1", handler{})
 	defer stop()
 	w.documents(w.head())
-	w.redis.hang()
+	w.redis.Pause()
 	w.append("s", "+c/k")
 	eventually(t, "the database says why", func() bool {
 		plugins, err := w.store.Plugins(t.Context())
@@ -163,7 +181,7 @@ func TestRedisAway(t *testing.T) {
 		c := plugins[0].Condition
 		return c.State == store.BackingOff && strings.Contains(c.Reason, "Redis")
 	})
-	w.redis.goOn()
+	w.redis.Resume()
 	compare(t, w.documents(w.head()), w.want())
 	eventually(t, "it runs", func() bool {
 		plugins, err := w.store.Plugins(t.Context())
