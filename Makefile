@@ -28,10 +28,11 @@ examples: setup ## build the example plugins anew, the committed modules too
 
 test: setup $(GO_MODULE) sdk-test go-test ## install what is missing and run every test
 
-# GO_TEST_FLAGS= leaves the race detector out; it needs a C compiler, which setup installs.
+# GO_TEST_FLAGS= leaves the race detector out; it needs a C compiler, which setup installs. Most tests wait for something most of
+# the time, so a few more than there are CPUs may run side by side.
 GO_TEST_FLAGS ?= -race
 go-test:
-	$(GO) test $(GO_TEST_FLAGS) -timeout 20m ./...
+	$(GO) test $(GO_TEST_FLAGS) -timeout 25m -parallel 3 ./...
 
 sdk-test: ## run each SDK's own tests, in its own language
 	$(GO) test ./sdk/go/... ./plugins/examples/*/go
