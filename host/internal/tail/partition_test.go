@@ -104,7 +104,7 @@ func TestQuietPartition(t *testing.T) {
 // more statements than it takes to read the log once for each partition.
 func TestPartitionsCatchUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const events, of = 50_000, 8
+		const events, of = 10_000, 4
 		l := &fakeLog{}
 		for range events {
 			l.append("A")
