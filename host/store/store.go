@@ -88,8 +88,9 @@ type TailState struct {
 	// Holders names who keeps Watermark below Head, once it has been held for a moment. May be empty
 	// for the first polls of a hold.
 	Holders []Holder
-	// Bell counts what other hosts should look at: a lease that was given up, a host that joined or left, a request. It
-	// rises soon after the change can be seen; only that it differs from the last Poll's matters.
+	// Bell counts what other hosts should look at: a lease that was given up, a host that joined or left, a request, a
+	// pause that began or ended. It rises soon after the change can be seen; only that it differs from the last Poll's
+	// matters.
 	Bell int64
 }
 
@@ -145,7 +146,7 @@ type State interface {
 	// not at Expected, and with ErrAnswered if a request it answers is not pending any more. It does not look
 	// whether the lease has expired: an owner nobody replaced may go on. What no database would keep is named in an *InvalidError or *IDConflictError. Any other
 	// error may leave open whether the commit was applied: Acquire again before the next one, which
-	// settles it.
+	// settles it. One that begins or ends a pause rings the bell.
 	//
 	// Invariant 2: documents, emitted events, parked rows and checkpoint change together, under the epoch.
 	Commit(ctx context.Context, c Commit) error

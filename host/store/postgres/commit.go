@@ -40,6 +40,9 @@ func (s *Store) Commit(ctx context.Context, c store.Commit) error {
 	for try := 1; ; try++ {
 		err := s.commitOnce(ctx, &c, emitted)
 		if err == nil {
+			if c.Pause != nil {
+				s.ring(ctx)
+			}
 			return nil
 		}
 		if contended(err) && try < commitTries && ctx.Err() == nil {

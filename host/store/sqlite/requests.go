@@ -141,7 +141,10 @@ SELECT plugin, ?, ?, ?, ?, `+now+` FROM generations WHERE id = ?`, int64(r.Posit
 	if p := cm.Pause; p != nil {
 		_, err := c.exec(`UPDATE plugins SET paused_by = ?1, paused_why = ?2, paused_at = CASE WHEN ?1 = '' THEN NULL ELSE `+now+` END
 WHERE name = (SELECT plugin FROM generations WHERE id = ?3)`, p.Who, p.Why, cm.Generation)
-		return err
+		if err != nil {
+			return err
+		}
+		return ring(c)
 	}
 	return nil
 }

@@ -149,6 +149,12 @@ var bells = []struct {
 	{"a request is asked", func(t *testing.T, s store.Store, _ *split) {
 		ask(t, s, store.Request{Plugin: "p", Action: store.AskPause})
 	}},
+	{"a pause begins", func(t *testing.T, s store.Store, p *split) {
+		check(t, s.Commit(t.Context(), store.Commit{Generation: p.root().ID, Owner: p.owner, Epoch: p.root().Epoch, Pause: &store.Pause{Who: "ada"}}))
+	}},
+	{"a pause ends", func(t *testing.T, s store.Store, p *split) {
+		check(t, s.Commit(t.Context(), store.Commit{Generation: p.root().ID, Owner: p.owner, Epoch: p.root().Epoch, Pause: &store.Pause{}}))
+	}},
 	{"a plugin is split anew", func(t *testing.T, s store.Store, p *split) {
 		p.take(t, p.root().ID)
 		check(t, s.Repartition(t.Context(), p.repartition(0, 1)))
