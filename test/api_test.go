@@ -749,6 +749,12 @@ func TestAPITokens(t *testing.T) {
 		TLSClientConfig: &tls.Config{RootCAs: roots}, ForceAttemptHTTP2: true}}}
 	t.Cleanup(c.http.CloseIdleConnections)
 	c.desc = newDescription(t, c.get("/openapi.json").want(t, 200).body)
+	eventually(t, "the plugin has started", func() error {
+		if a := c.get("/readyz"); a.status != http.StatusOK {
+			return fmt.Errorf("%d %s", a.status, a.body)
+		}
+		return nil
+	})
 	event := `{"type":"AccountOpened","data":{"owner":"Ada"}}`
 	for _, r := range []struct{ method, path, scope, body string }{
 		{"GET", "/healthz", "", ""}, {"GET", "/readyz", "", ""}, {"GET", "/openapi.json", "", ""},
