@@ -101,12 +101,7 @@ func (p *hosted) tellBuildError(ctx context.Context, h *Host, g *store.Generatio
 }
 
 // lookAtOnce has watchGenerations look without delay.
-func (h *Host) lookAtOnce() {
-	select {
-	case h.sweep <- struct{}{}:
-	default:
-	}
-}
+func (h *Host) lookAtOnce() { signal(h.sweep) }
 
 // drop deletes a generation.
 func (h *Host) drop(ctx context.Context, g *store.GenerationStatus) {

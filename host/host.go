@@ -224,10 +224,7 @@ func (h *Host) runParts(ctx context.Context, floor event.Position, listener net.
 // heardBell looks at what another host wants to be looked at: a request, a lease that became free, a host that came.
 func (h *Host) heardBell() {
 	h.lookAtLeases()
-	select {
-	case h.asked <- struct{}{}:
-	default:
-	}
+	signal(h.asked)
 }
 
 // tellReady waits for the first look at the log: a host that refuses to go on with it was never ready.

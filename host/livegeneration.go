@@ -28,10 +28,7 @@ func (p *hosted) locate(ctx context.Context, h *Host) error {
 		}
 		p.setReason(withHint(err))
 		h.log.Warn("cannot find out where the read model is, or which module it is made with, trying again", "plugin", p.conf.Name, "error", withHint(err))
-		select {
-		case <-ctx.Done():
-		case <-time.After(pause):
-		}
+		sleep(ctx, pause)
 	}
 }
 

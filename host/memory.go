@@ -22,12 +22,7 @@ const (
 func newIdleMemory() idleMemory { return idleMemory{make(chan struct{}, 1)} }
 
 // tell says that a plugin has come to rest.
-func (m idleMemory) tell() {
-	select {
-	case m.rested <- struct{}{}:
-	default:
-	}
-}
+func (m idleMemory) tell() { signal(m.rested) }
 
 // giveBack works until ctx ends.
 func (m idleMemory) giveBack(ctx context.Context) {
@@ -37,24 +32,12 @@ func (m idleMemory) giveBack(ctx context.Context) {
 			return
 		case <-m.rested:
 		}
-		if !pause(ctx, restTogether) {
+		if !sleep(ctx, restTogether) {
 			return
 		}
 		debug.FreeOSMemory()
-		if !pause(ctx, giveBackEvery) {
+		if !sleep(ctx, giveBackEvery) {
 			return
 		}
-	}
-}
-
-// pause reports whether the time went by before ctx ended.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
 	}
 }

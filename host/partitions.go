@@ -54,10 +54,8 @@ func (f *limited) Next(ctx context.Context, after event.Position, limit, maxByte
 		if to > after {
 			break
 		}
-		select {
-		case <-ctx.Done():
+		if !sleep(ctx, limitLook) {
 			return event.Batch{}, ctx.Err()
-		case <-time.After(limitLook):
 		}
 	}
 	if to-after <= nearPositions {
@@ -78,17 +76,8 @@ func (f *limited) Next(ctx context.Context, after event.Position, limit, maxByte
 // near reads what is left. The store knows of types only.
 func (f *limited) near(ctx context.Context, after, to event.Position, limit, maxBytes int) (event.Batch, error) {
 	b, err := f.log.Read(ctx, store.ReadOptions{After: after, UpTo: to, Filter: f.filter, Limit: limit, MaxBytes: maxBytes})
-	if err != nil {
-		return b, err
-	}
-	wanted := b.Events[:0:0]
-	for i := range b.Events {
-		if f.filter.Match(&b.Events[i]) {
-			wanted = append(wanted, b.Events[i])
-		}
-	}
-	b.Events = wanted
-	return b, nil
+	b.Events = f.filter.Partition.Own(b.Events)
+	return b, err
 }
 
 // leases takes every partition's lease under a new epoch. The runners of all of them have ended.
@@ -182,10 +171,7 @@ func (p *hosted) align(ctx context.Context, h *Host) error {
 			p.halt.set(noHalt)
 			return errors.New(behind)
 		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(alignLook):
-		}
+		sleep(ctx, alignLook)
 	}
 }
 
@@ -223,20 +209,13 @@ func (h *Host) resizeIfDeclared(p *hosted, w *world) {
 			h.log.Warn("cannot change the plugin's partitions yet, trying again", "plugin", p.conf.Name,
 				"partitions", now.Partitions, "declared", wanted.Partitions, "error", err)
 			p.setHold(fmt.Sprintf("waiting to have %d partitions instead of %d: %v", max(wanted.Partitions, 1), now.Partitions, err))
-			sleepFor(p.ctx, meetAgain)
+			sleep(p.ctx, meetAgain)
 			return nil
 		}
 		p.setHold("")
 		h.lookAtLeases()
 		return nil
 	})
-}
-
-func sleepFor(ctx context.Context, d time.Duration) {
-	select {
-	case <-ctx.Done():
-	case <-time.After(d):
-	}
 }
 
 // resize has the plugin have other partitions. The runners of all of them have ended at one position.

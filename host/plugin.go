@@ -194,10 +194,7 @@ func (p *hosted) place(ctx context.Context, h *Host) (store.Generation, error) {
 		}
 		p.setReason(err.Error())
 		h.log.Warn("cannot place the plugin in the store, trying again", "plugin", p.conf.Name, "error", err)
-		select {
-		case <-ctx.Done():
-		case <-time.After(pause):
-		}
+		sleep(ctx, pause)
 	}
 }
 

@@ -77,7 +77,7 @@ func (p *hosted) startBuild(ctx context.Context, h *Host, gen *store.GenerationS
 		g.Go(func() {
 			defer reader.Close()
 			for r.Run(run) != nil { // another host has the lease: it has just given the plugin up, or takes it
-				sleepFor(run, time.Second)
+				sleep(run, time.Second)
 			}
 		})
 	}

@@ -90,10 +90,8 @@ func Await(ctx context.Context, s store.State, id int64) (store.Request, error) 
 		if r.DataSize > 64<<10 {
 			look *= 10 // each look reads it
 		}
-		select {
-		case <-ctx.Done():
+		if !sleep(ctx, look) {
 			return r, nil
-		case <-time.After(look):
 		}
 	}
 }
@@ -104,10 +102,7 @@ func (h *Host) Ask(ctx context.Context, r store.Request) (store.Request, error) 
 	if err != nil {
 		return r, err
 	}
-	select {
-	case h.asked <- struct{}{}:
-	default:
-	}
+	signal(h.asked)
 	h.rang()
 	return r, nil
 }

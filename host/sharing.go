@@ -69,20 +69,10 @@ func (h *Host) renew(ctx context.Context, declared bool) error {
 }
 
 // declareAgain has the host's declarations told anew: its plugins have changed.
-func (h *Host) declareAgain() {
-	select {
-	case h.declared <- struct{}{}:
-	default:
-	}
-}
+func (h *Host) declareAgain() { signal(h.declared) }
 
 // lookAtLeases has shareOut look without delay.
-func (h *Host) lookAtLeases() {
-	select {
-	case h.leases <- struct{}{}:
-	default:
-	}
-}
+func (h *Host) lookAtLeases() { signal(h.leases) }
 
 // watchLeases takes what is this host's share of the plugins and hands over what is another's, until ctx ends.
 func (h *Host) watchLeases(ctx context.Context) {
@@ -98,7 +88,7 @@ func (h *Host) watchLeases(ctx context.Context) {
 		case <-h.leases:
 		}
 		timer.Stop()
-		if sleepFor(ctx, lookApart); ctx.Err() != nil {
+		if !sleep(ctx, lookApart) {
 			return
 		}
 	}
@@ -264,11 +254,15 @@ func (h *Host) giveBack(ctx context.Context, u *unit, row *store.Unit) {
 	u.p.mu.Lock()
 	idle := u.stop == nil
 	u.p.mu.Unlock()
-	if !idle || row.Owner != h.self.ID {
-		return
+	if idle && row.Owner == h.self.ID {
+		h.release(ctx, row)
 	}
-	if err := h.store.Release(ctx, row.ID, row.Epoch); err != nil && !errors.Is(err, store.ErrLeaseLost) {
-		h.log.Debug("cannot give a lease back, trying again", "plugin", row.Plugin, "partition", row.Partition, "error", err)
+}
+
+// release gives a lease back; the next look tries again where that fails.
+func (h *Host) release(ctx context.Context, row *store.Unit) {
+	if err := h.store.Release(ctx, row.ID, row.Epoch); err != nil {
+		h.log.Debug("cannot give a lease back, trying again", "plugin", row.Plugin, "generation", row.Number, "partition", row.Partition, "error", err)
 	}
 }
 
@@ -283,9 +277,7 @@ func (h *Host) giveBackBuilds(ctx context.Context, w *world) {
 		if p := h.find(u.Plugin); p != nil && (len(p.parts()) == 0 || p.leads() || p.current() != nil) {
 			continue // it is being placed, or built
 		}
-		if err := h.store.Release(ctx, u.ID, u.Epoch); err != nil {
-			h.log.Debug("cannot give the lease of a build back, trying again", "plugin", u.Plugin, "generation", u.Number, "error", err)
-		}
+		h.release(ctx, u)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"eshost/host/event"
@@ -200,22 +201,13 @@ func (p *hosted) setUnits(rows []store.Generation) {
 		}
 	}
 	for _, u := range p.units {
-		if u.runner != nil && !containsUnit(units, u) {
+		if u.runner != nil && !slices.Contains(units, u) {
 			last := u.status()
 			p.before.Handled += last.Handled
 			p.before.Failed += last.Failed
 		}
 	}
 	p.units, p.reason = units, ""
-}
-
-func containsUnit(units []*unit, u *unit) bool {
-	for _, other := range units {
-		if other == u {
-			return true
-		}
-	}
-	return false
 }
 
 // parts returns the plugin's units; none before its place in the store is known.

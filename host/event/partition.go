@@ -1,6 +1,9 @@
 package event
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Partition says which events one of a plugin's partitions handles. The zero Partition handles all.
 type Partition struct {
@@ -13,6 +16,14 @@ type Partition struct {
 // Has reports whether the partition handles e.
 func (p Partition) Has(e *Event) bool {
 	return p.Of <= 1 || PartitionOf(p.Key(e), p.Of) == p.Index
+}
+
+// Own leaves out what other partitions handle, in place: the events must be the caller's alone.
+func (p Partition) Own(events []Event) []Event {
+	if p.Of <= 1 {
+		return events
+	}
+	return slices.DeleteFunc(events, func(e Event) bool { return !p.Has(&e) })
 }
 
 // PartitionOf returns in which of n partitions, from 0, the events of an ordering key are: FNV-1a (64 bits) of the key's

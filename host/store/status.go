@@ -18,6 +18,9 @@ type PartitionStatus struct {
 	Waiting   int // events in both
 }
 
+// Owned reports whether a live host has the partition. Only then is its condition of today.
+func (p *PartitionStatus) Owned() bool { return p.Owner != nil && p.Owner.Live }
+
 // PluginStatus is what the store knows of a plugin: of all partitions of its live generation together. Position is the
 // lowest of them, Owner and Digest are those of the first one.
 type PluginStatus struct {
@@ -36,6 +39,16 @@ type PluginStatus struct {
 	Pause *Pause
 	// Partitions has at least one, in order.
 	Partitions []PartitionStatus
+}
+
+// FirstFree returns the first partition that no live host has, nil if there is none.
+func (p *PluginStatus) FirstFree() *PartitionStatus {
+	for i := range p.Partitions {
+		if !p.Partitions[i].Owned() {
+			return &p.Partitions[i]
+		}
+	}
+	return nil
 }
 
 // GenerationStatus is what the store knows of one build of a read model, of all its partitions together. See PluginStatus.

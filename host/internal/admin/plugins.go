@@ -184,8 +184,7 @@ func (s *server) views(ctx context.Context) ([]PluginView, error) {
 		if here, ok := own[p.Plugin]; ok {
 			v.Refused, v.Target = here.Refused, here.Target
 			// The host itself knows sooner than the store, what it runs as a whole.
-			if len(p.Partitions) > 1 {
-			} else if p.Owner != nil && p.Owner.ID == self.ID || !owned(p) {
+			if len(p.Partitions) == 1 && (p.Owner != nil && p.Owner.ID == self.ID || p.FirstFree() != nil) {
 				v.State, v.Reason = here.State, here.Reason
 			}
 			if p.Owner != nil && p.Owner.ID == self.ID {
@@ -253,16 +252,6 @@ func sequenceView(q *store.Sequence) SequenceView {
 		Kind: string(q.Kind), Error: q.Error, Stack: q.Stack, Digest: q.Digest, Since: moment(q.Since), Waiting: q.Waiting}
 }
 
-// owned reports whether a live host has the plugin, and all its partitions. Only then is its condition of today.
-func owned(p *store.PluginStatus) bool {
-	for i := range p.Partitions {
-		if owner := p.Partitions[i].Owner; owner == nil || !owner.Live {
-			return false
-		}
-	}
-	return true
-}
-
 // condition is whether a plugin moves and, if not, why: of its partitions the first that does not. Invariant 9: nothing
 // waits in silence.
 func condition(p *store.PluginStatus) (state, reason string) {
@@ -279,7 +268,7 @@ func condition(p *store.PluginStatus) (state, reason string) {
 }
 
 func conditionOf(p *store.PartitionStatus) (state, reason string) {
-	if p.Owner != nil && p.Owner.Live {
+	if p.Owned() {
 		return string(p.Condition.State), p.Condition.Reason
 	}
 	reason = "no host runs it"

@@ -234,7 +234,7 @@ func (r *Reader) own(b event.Batch, limit int) event.Batch {
 	if r.filter.Partition.Of <= 1 {
 		return b
 	}
-	b.Events = slices.DeleteFunc(b.Events, func(e event.Event) bool { return !r.filter.Partition.Has(&e) })
+	b.Events = r.filter.Partition.Own(b.Events)
 	if len(b.Events) > limit {
 		clear(b.Events[limit:])
 		b.Events = b.Events[:limit]

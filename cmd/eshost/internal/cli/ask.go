@@ -277,7 +277,7 @@ func (t *target) ownerOf(ctx context.Context, plugin string) (string, error) {
 		return "", fmt.Errorf("read the plugins: %w", err)
 	}
 	for i := range plugins {
-		if p := &plugins[i]; p.Plugin == plugin && owned(p) {
+		if p := &plugins[i]; p.Plugin == plugin && p.FirstFree() == nil {
 			return p.Owner.Name, nil
 		}
 	}

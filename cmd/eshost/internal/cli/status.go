@@ -241,7 +241,7 @@ func (t *target) reportPlugin(p *store.PluginStatus, hosts []store.Host, waterma
 	for i := range p.Partitions {
 		part := &p.Partitions[i]
 		state, reason := string(part.Condition.State), part.Condition.Reason
-		if !running(part) {
+		if !part.Owned() {
 			state, reason = stateStopped, whyStopped(part, hosts)
 		}
 		if len(p.Partitions) > 1 {
@@ -257,22 +257,6 @@ func (t *target) reportPlugin(p *store.PluginStatus, hosts []store.Host, waterma
 	}
 	return r
 }
-
-// owned reports whether a live host has the plugin, and each of its partitions. Only then is its condition of today.
-func owned(p *store.PluginStatus) bool { return firstStopped(p) == nil }
-
-// firstStopped is the first partition that no live host has, nil if there is none.
-func firstStopped(p *store.PluginStatus) *store.PartitionStatus {
-	for i := range p.Partitions {
-		if !running(&p.Partitions[i]) {
-			return &p.Partitions[i]
-		}
-	}
-	return nil
-}
-
-// running reports whether a live host has the partition.
-func running(p *store.PartitionStatus) bool { return p.Owner != nil && p.Owner.Live }
 
 // whyStopped says why nothing moves. Invariant 9: nothing waits in silence.
 func whyStopped(p *store.PartitionStatus, hosts []store.Host) string {

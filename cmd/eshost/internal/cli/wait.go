@@ -129,7 +129,7 @@ func (w *waiter) whyNot(ctx context.Context, late bool) error {
 	switch {
 	case p != nil && p.Position >= w.position:
 		return nil // the next look sees it
-	case p != nil && owned(p) && (p.Condition.State == store.Paused || p.Condition.State == store.Quarantined):
+	case p != nil && p.FirstFree() == nil && (p.Condition.State == store.Paused || p.Condition.State == store.Quarantined):
 		return failed("mend that, then: eshost status", "plugin %q is %s at %d: %s", w.plugin, p.Condition.State, p.Position, p.Condition.Reason)
 	case !late:
 		return nil
@@ -149,8 +149,8 @@ func (w *waiter) late(ctx context.Context, p *store.PluginStatus) error {
 	}
 	why := ""
 	switch {
-	case !owned(p):
-		why = ": " + whyStopped(firstStopped(p), hosts)
+	case p.FirstFree() != nil:
+		why = ": " + whyStopped(p.FirstFree(), hosts)
 	case p.Condition.State != store.Running:
 		why = fmt.Sprintf(": it is %s: %s", p.Condition.State, p.Condition.Reason)
 	}
