@@ -2,6 +2,9 @@ module eshost
 
 go 1.26.0
 
+// The AssemblyScript compiler's dependencies hold Go files that are not ours.
+ignore node_modules
+
 require (
 	github.com/BurntSushi/toml v1.6.0
 	github.com/fsnotify/fsnotify v1.10.1
