@@ -117,9 +117,9 @@ func (a api) Reload(ctx context.Context) (any, error) { return a.h.Reload(ctx) }
 
 // Ask returns the request once it is answered, or as it is when ctx ends.
 func (a api) Ask(ctx context.Context, r store.Request) (admin.Asked, error) {
-	r, err := a.h.Ask(ctx, r)
+	asked, err := a.h.Ask(ctx, r)
 	if err == nil {
-		r, err = Await(ctx, a.h.store, r.ID)
+		r, err = Await(ctx, a.h.store, asked)
 	}
 	if errors.Is(err, ErrOtherEvent) {
 		err = fmt.Errorf("%w: %w", admin.ErrOtherEvent, err)

@@ -302,7 +302,7 @@ func ReloadHosts(ctx context.Context, s store.State, who string) ([]HostReload, 
 		all = append(all, HostReload{Host: h.Name})
 	}
 	for i := range all {
-		r, err := Await(ctx, s, ids[i])
+		r, err := await(ctx, s, ids[i])
 		switch {
 		case err != nil:
 			return nil, err

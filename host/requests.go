@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"eshost/host/event"
@@ -18,30 +19,39 @@ import (
 // sequence, ErrOtherEvent if Position is not the sequence's failed event any more, an
 // *store.InvalidError, store.ErrTooManyRequests. A request about a sequence without Position is about the
 // event that is the failed one now; a retry with neither Key nor Position is for all sequences.
-func Ask(ctx context.Context, s store.State, r store.Request) (store.Request, error) {
+func Ask(ctx context.Context, s store.State, r store.Request) (Asked, error) {
 	g, err := s.FindPlugin(ctx, r.Plugin)
 	if err != nil {
-		return r, fmt.Errorf("plugin %q: %w", r.Plugin, err)
+		return Asked{}, fmt.Errorf("plugin %q: %w", r.Plugin, err)
 	}
 	one := r.Action == store.AskSkip || r.Action == store.AskEdit || r.Action == store.AskRetry && (r.Key != "" || r.Position != 0)
 	if one {
 		if err := checkSequence(ctx, s, g, &r); err != nil {
-			return r, err
-		}
-	}
-	if r.Action == store.AskRetry && !one {
-		// Each partition retries its own. The first one's answer is waited for, the last to be asked.
-		for r.Partition = g.Partitions - 1; r.Partition > 0; r.Partition-- {
-			if _, err := s.Ask(ctx, r); err != nil {
-				return r, err
-			}
+			return Asked{}, err
 		}
 	}
 	id, err := s.Ask(ctx, r)
 	if err != nil {
-		return r, err
+		return Asked{}, err
 	}
-	return s.Request(ctx, id)
+	var a Asked
+	if a.Request, err = s.Request(ctx, id); err != nil || r.Action != store.AskRetry || one {
+		return a, err
+	}
+	for r.Partition = 1; r.Partition < g.Partitions; r.Partition++ {
+		if id, err = s.Ask(ctx, r); err != nil {
+			return a, fmt.Errorf("ask partition %d of %d (those before it are asked): %w", r.Partition, g.Partitions, err)
+		}
+		a.others = append(a.others, id)
+	}
+	return a, nil
+}
+
+// Asked is a request as it was stored. A retry of all sequences is one request for each of the plugin's partitions,
+// since each retries its own: this is the first one's.
+type Asked struct {
+	store.Request
+	others []int64 // the IDs of those for the other partitions
 }
 
 // checkSequence holds a request to the sequence as it is now.
@@ -75,9 +85,53 @@ func checkSequence(ctx context.Context, s store.State, g store.Generation, r *st
 // awaitLook is how often Await looks.
 const awaitLook = 50 * time.Millisecond
 
-// Await returns a request once it is answered. When ctx ends first it returns the request as it is, still
-// pending, and no error.
-func Await(ctx context.Context, s store.State, id int64) (store.Request, error) {
+// Await returns a request once it is answered, by all partitions that were asked. When ctx ends first it returns the
+// request as it is, still pending, and no error.
+func Await(ctx context.Context, s store.State, a Asked) (store.Request, error) {
+	first, err := await(ctx, s, a.ID)
+	if err != nil || len(a.others) == 0 {
+		return first, err
+	}
+	all := []store.Request{first}
+	for _, id := range a.others {
+		r, err := await(ctx, s, id)
+		if err != nil {
+			return first, err
+		}
+		all = append(all, r)
+	}
+	return together(all), nil
+}
+
+// together is the first request with the answers of all: pending while one is, refused if one is.
+func together(all []store.Request) store.Request {
+	r := all[0]
+	var answers []string             // each once, in order of the partitions
+	partitions := map[string][]int{} // that gave each of them
+	for i := range all {
+		if all[i].State == store.Pending {
+			return all[i]
+		}
+		if all[i].State == store.Refused {
+			r.State = store.Refused
+		}
+		if partitions[all[i].Answer] == nil {
+			answers = append(answers, all[i].Answer)
+		}
+		partitions[all[i].Answer] = append(partitions[all[i].Answer], all[i].Partition)
+	}
+	for i, answer := range answers {
+		if in := partitions[answer]; len(in) == 1 {
+			answers[i] += fmt.Sprintf(" (partition %d)", in[0])
+		} else {
+			answers[i] += fmt.Sprintf(" (%d partitions)", len(in))
+		}
+	}
+	r.Answer = strings.Join(answers, "; ")
+	return r
+}
+
+func await(ctx context.Context, s store.State, id int64) (store.Request, error) {
 	for {
 		r, err := s.Request(context.WithoutCancel(ctx), id)
 		if err != nil {
@@ -97,14 +151,14 @@ func Await(ctx context.Context, s store.State, id int64) (store.Request, error) 
 }
 
 // Ask is the package's Ask on the host's own store. Its plugins' requests are looked at without delay.
-func (h *Host) Ask(ctx context.Context, r store.Request) (store.Request, error) {
-	r, err := Ask(ctx, h.reads, r)
+func (h *Host) Ask(ctx context.Context, r store.Request) (Asked, error) {
+	a, err := Ask(ctx, h.reads, r)
 	if err != nil {
-		return r, err
+		return a, err
 	}
 	signal(h.asked)
 	h.rang()
-	return r, nil
+	return a, nil
 }
 
 // requestLook is how often a host looks for requests that it has not heard the bell of.

@@ -228,8 +228,8 @@ func (a *app) whyNotAsked(ctx context.Context, t *target, req *store.Request, er
 
 // awaitAnswer waits until the plugin's owner has answered. While it has none there is nothing to wait for,
 // unless the person wants to.
-func (a *app) awaitAnswer(ctx context.Context, t *target, r store.Request, q *asking) error {
-	owner, err := t.ownerOf(ctx, r.Plugin)
+func (a *app) awaitAnswer(ctx context.Context, t *target, asked host.Asked, q *asking) error {
+	owner, err := t.ownerOf(ctx, asked.Plugin)
 	if err != nil {
 		return err
 	}
@@ -239,7 +239,8 @@ func (a *app) awaitAnswer(ctx context.Context, t *target, r store.Request, q *as
 	}
 	waiting, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	if r, err = host.Await(waiting, t, r.ID); err != nil {
+	r, err := host.Await(waiting, t, asked)
+	if err != nil {
 		return err
 	}
 	if ctx.Err() != nil {

@@ -109,11 +109,11 @@ func (a *app) rebuild(ctx context.Context, plugin string, r *rebuilding) error {
 	if req.Who, req.Why = cmp.Or(r.who, a.osUser()), r.why; req.Who == "" {
 		return badInput("such as --who ada", "cannot find out who asks: name yourself with --who")
 	}
-	req, err = host.Ask(ctx, t, req)
+	asked, err := host.Ask(ctx, t, req)
 	if err != nil {
 		return a.whyNotAsked(ctx, t, &req, err)
 	}
-	if req, err = a.awaitBegin(ctx, t, req, r); err != nil {
+	if req, err = a.awaitBegin(ctx, t, asked, r); err != nil {
 		return err
 	}
 	if t.models != nil {
@@ -181,10 +181,10 @@ func (t *target) giveModule(ctx context.Context, plugin, file string) (string, e
 }
 
 // awaitBegin waits until the plugin's host has begun, or has refused.
-func (a *app) awaitBegin(ctx context.Context, t *target, req store.Request, r *rebuilding) (store.Request, error) {
+func (a *app) awaitBegin(ctx context.Context, t *target, req host.Asked, r *rebuilding) (store.Request, error) {
 	waiting, cancel := context.WithTimeout(ctx, r.wait)
 	defer cancel()
-	answered, err := host.Await(waiting, t, req.ID)
+	answered, err := host.Await(waiting, t, req)
 	if err != nil {
 		return answered, err
 	}
