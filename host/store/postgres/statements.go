@@ -185,7 +185,7 @@ RETURNING NOT EXISTS (SELECT 1 FROM before b WHERE b.alive AND b.weight = h.weig
 SELECT id, name, process, started_at, ` + leftOf("expires_at") + `, weight, declares::text, declared_at FROM {hosts} ORDER BY started_at, id`),
 
 		findPlugin: sql(`
-SELECT ` + strings.Replace(generationColumns, "g.position", "(SELECT min(position) FROM {generations} WHERE root = g.id AND state <> 'merged')", 1) + ` FROM {plugins} p JOIN {generations} g ON g.id = p.live_generation WHERE p.name = $1`),
+SELECT ` + rootColumns + ` FROM {plugins} p JOIN {generations} g ON g.id = p.live_generation WHERE p.name = $1`),
 		addPlugin:  sql(`INSERT INTO {plugins} (name) VALUES ($1) ON CONFLICT DO NOTHING`),
 		lockPlugin: sql(`SELECT live_generation FROM {plugins} WHERE name = $1 FOR UPDATE`),
 		setLive:    sql(`UPDATE {plugins} SET live_generation = $2 WHERE name = $1`),
@@ -234,7 +234,14 @@ ORDER BY p.name, g.partition`),
 }
 
 // generationColumns are the fields of store.Generation.
-const generationColumns = "g.id, g.plugin, g.number, g.position, g.epoch, g.root, g.partition, g.partitions, g.order_by"
+const (
+	generationColumns = columnsBefore + "g.position" + columnsAfter
+	// rootColumns are those of a root with the lowest position of its partitions.
+	rootColumns = columnsBefore + "(SELECT min(position) FROM {generations} WHERE root = g.id AND state <> 'merged')" + columnsAfter
+
+	columnsBefore = "g.id, g.plugin, g.number, "
+	columnsAfter  = ", g.epoch, g.root, g.partition, g.partitions, g.order_by"
+)
 
 // ofFamily is true for what belongs to any partition of the generation that the partition $1 is one of.
 const ofFamily = "generation = ANY (ARRAY(SELECT id FROM {generations} WHERE root = (SELECT root FROM {generations} WHERE id = $1)))"

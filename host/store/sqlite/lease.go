@@ -3,7 +3,6 @@ package sqlite
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"eshost/host/event"
@@ -153,7 +152,14 @@ func (s *Store) FindPlugin(ctx context.Context, plugin string) (store.Generation
 	return g, nil
 }
 
-const generationColumns = "g.id, g.plugin, g.number, g.position, g.epoch, g.root, g.partition, g.partitions, g.order_by"
+const (
+	generationColumns = columnsBefore + "g.position" + columnsAfter
+	// rootColumns are those of a root with the lowest position of its partitions.
+	rootColumns = columnsBefore + "(SELECT min(position) FROM generations WHERE root = g.id AND state <> 'merged')" + columnsAfter
+
+	columnsBefore = "g.id, g.plugin, g.number, "
+	columnsAfter  = ", g.epoch, g.root, g.partition, g.partitions, g.order_by"
+)
 
 // generation reads generationColumns.
 func (r row) generation() store.Generation {
@@ -163,7 +169,7 @@ func (r row) generation() store.Generation {
 
 func live(c *conn, plugin string) (g store.Generation, found bool, err error) {
 	found, err = c.one(func(r row) { g = r.generation() },
-		"SELECT "+strings.Replace(generationColumns, "g.position", "(SELECT min(position) FROM generations WHERE root = g.id AND state <> 'merged')", 1)+
+		"SELECT "+rootColumns+
 			" FROM plugins p JOIN generations g ON g.id = p.live_generation WHERE p.name = ?", plugin)
 	return g, found, err
 }
