@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net"
 	"net/url"
@@ -184,24 +183,7 @@ func (p *Pooler) Close() error {
 func (p *Pooler) log() string { return filepath.Join(p.dir, "log") }
 
 // Log is what the pooler has logged, or the end of it.
-func (p *Pooler) Log() string {
-	f, err := os.Open(p.log())
-	if err != nil {
-		return err.Error()
-	}
-	defer f.Close()
-	const most = 64 << 10
-	if info, err := f.Stat(); err == nil && info.Size() > most {
-		if _, err := f.Seek(-most, io.SeekEnd); err != nil {
-			return err.Error()
-		}
-	}
-	text, err := io.ReadAll(f)
-	if err != nil {
-		return err.Error()
-	}
-	return string(text)
-}
+func (p *Pooler) Log() string { return tailOf(p.log(), 64<<10) }
 
 func findPooler() (string, error) {
 	if path, err := exec.LookPath("pgbouncer"); err == nil {

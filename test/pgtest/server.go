@@ -246,15 +246,17 @@ func (s *Server) Log() string {
 }
 
 // logTail is the end of the server's log, for error messages.
-func (s *Server) logTail() string {
-	f, err := os.Open(s.log())
+func (s *Server) logTail() string { return strings.TrimSpace(tailOf(s.log(), 2<<10)) }
+
+// tailOf is the end of a file, or why it cannot be read.
+func tailOf(path string, most int64) string {
+	f, err := os.Open(path)
 	if err != nil {
 		return err.Error()
 	}
 	defer f.Close()
-	const tail = 2 << 10
-	if info, err := f.Stat(); err == nil && info.Size() > tail {
-		if _, err := f.Seek(-tail, io.SeekEnd); err != nil {
+	if info, err := f.Stat(); err == nil && info.Size() > most {
+		if _, err := f.Seek(-most, io.SeekEnd); err != nil {
 			return err.Error()
 		}
 	}
@@ -262,7 +264,7 @@ func (s *Server) logTail() string {
 	if err != nil {
 		return err.Error()
 	}
-	return strings.TrimSpace(string(text))
+	return string(text)
 }
 
 func freePort() (int, error) {

@@ -65,41 +65,6 @@ func TestPartitionsFromTheRing(t *testing.T) {
 	})
 }
 
-// TestQuietPartition has a partition whose events never come: it moves on once in a while.
-func TestQuietPartition(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		l := &fakeLog{}
-		tail := running(t, l, Options{Quiet: time.Second})
-		never := event.Partition{Index: 1, Of: 2, Key: func(*event.Event) string { return "account-7" }} // is in partition 0
-		r := tail.NewReader(event.Filter{Partition: never})
-		defer r.Close()
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		defer cancel()
-		go func() {
-			for range 59_000 {
-				l.append("A")
-				tail.Wake()
-				time.Sleep(time.Millisecond)
-			}
-		}()
-		steps, last := 0, event.Position(0)
-		for {
-			b, err := r.Next(ctx, last, 10, 0)
-			if err != nil {
-				break
-			}
-			if len(b.Events) > 0 || b.UpTo <= last {
-				t.Errorf("step %s after %d", positions(b), last)
-			}
-			last = b.UpTo
-			steps++
-		}
-		if steps < 55 || steps > 61 || last != 59_000 {
-			t.Errorf("%d steps in a minute, the last to %d", steps, last)
-		}
-	})
-}
-
 // TestPartitionsCatchUp reads from the store: every event in one partition, no step without events in between, and no
 // more statements than it takes to read the log once for each partition.
 func TestPartitionsCatchUp(t *testing.T) {

@@ -202,11 +202,26 @@ func TestEveryReaderIsWoken(t *testing.T) {
 	})
 }
 
+// TestQuietSteps has readers whose events never come, or rarely: they move on once in a while.
 func TestQuietSteps(t *testing.T) {
+	byType := func(e *event.Event) string {
+		if e.Type == "wanted" {
+			return "account-8" // is in partition 1 of 2
+		}
+		return "account-7" // is in partition 0
+	}
+	t.Run("other types", func(t *testing.T) { quietSteps(t, event.Filter{Types: []string{"wanted"}}) })
+	t.Run("other partition", func(t *testing.T) {
+		quietSteps(t, event.Filter{Partition: event.Partition{Index: 1, Of: 2, Key: byType}})
+	})
+}
+
+// quietSteps has a filter that wants events of the type wanted and no others.
+func quietSteps(t *testing.T, f event.Filter) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &fakeLog{}
 		tail := running(t, l, Options{Quiet: time.Second})
-		r := tail.NewReader(event.Filter{Types: []string{"wanted"}})
+		r := tail.NewReader(f)
 		defer r.Close()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
