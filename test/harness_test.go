@@ -259,9 +259,10 @@ func (p *process) signal(s syscall.Signal) {
 	}
 }
 
-// stop asks the process to end and expects that it does so well.
+// stop asks the process to end, as timeout(1) does: twice at once. It expects that the process ends well.
 func (p *process) stop() {
 	p.t.Helper()
+	p.signal(syscall.SIGTERM)
 	p.signal(syscall.SIGTERM)
 	if code := p.wait(); code != 0 {
 		p.t.Errorf("a stopped host ended with code %d", code)

@@ -6,9 +6,14 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"eshost/cmd/eshost/internal/cli"
 )
+
+// sameRequest is how long after a signal another one says the same: timeout(1), make and some supervisors signal the
+// process and then its whole group.
+const sameRequest = time.Second
 
 func main() {
 	ctx, cancel := context.WithCancel(context.Background())
@@ -17,8 +22,12 @@ func main() {
 	go func() {
 		<-signals // the first one asks to finish
 		cancel()
-		<-signals // the second one does not ask
-		os.Exit(130)
+		for asked := time.Now(); ; {
+			<-signals // a later one does not ask
+			if time.Since(asked) > sameRequest {
+				os.Exit(130)
+			}
+		}
 	}()
 	os.Exit(cli.Main(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }

@@ -20,7 +20,7 @@ func (a *app) runCommand() *cobra.Command {
 		Use:   "run",
 		Short: "Run the plugins of hosts.toml until stopped",
 		Long: `run opens the database, loads every module and delivers events until it is interrupted. Then it finishes
-and commits what is in flight, within host.shutdown_timeout; a second interrupt does not wait.
+and commits what is in flight, within host.shutdown_timeout; another interrupt, a second or more later, does not wait.
 Meanwhile it watches hosts.toml and the modules, and brings in what changes (SIGHUP and eshost reload: at once).
 One line on standard output says when it is ready; the log goes to standard error.`,
 		Example: `  eshost run
