@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -97,6 +98,47 @@ func TestReadModelsInRedis(t *testing.T) {
 		p.sameModels("journal", "journal", "cached-journal")
 		host.stop()
 	})
+}
+
+// TestRedisRights gives the user of redis.url what docs/operations.md says it must have, and no more.
+func TestRedisRights(t *testing.T) {
+	t.Parallel()
+	guide, err := os.ReadFile("../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rights := regexp.MustCompile(`(?m)^ACL SETUSER eshost .*$`).FindAllString(string(guide), -1)
+	if len(rights) != 2 {
+		t.Fatalf("the guide gives rights in %d lines: %q", len(rights), rights)
+	}
+	redis := redistest.Start(t)
+	storeURL := newDatabase(t, "sqlite")
+	s := openStore(t, storeURL)
+	for n, plugins := range [][]plugin{redisPlugins(t)[:1], redisPlugins(t)} { // the first line alone is for waking others
+		redis.Do(rights[n])
+		p := newProject(t, storeURL, "h", plugins...)
+		p.setRedis(strings.Replace(redis.URL(), "redis://", "redis://eshost:secret@", 1), "changes = true")
+		changes := redis.Listen("eshost:changes:balances")
+		host := p.host()
+		host.ready()
+		stopFeed := feed(t, s, newSource(fmt.Sprint("run", n), newSeed(t)))
+		eventually(t, "the host uses Redis", func() error {
+			if !strings.Contains(host.stderr.String(), "using Redis to wake other hosts") || len(changes()) == 0 {
+				return errors.New("not yet")
+			}
+			return nil
+		})
+		stopFeed()
+		if n == 1 {
+			p.must("rebuild", "cached", "--why", "the test")
+			p.sameModels("balances", "balances", "cached")
+			p.sameModels("journal", "journal", "cached-journal")
+		}
+		host.stop()
+		if strings.Contains(host.stderr.String(), "lets this user do too little") || strings.Contains(host.stderr.String(), "NOPERM") {
+			t.Errorf("%q is too little:\n%s", rights[:n+1], host.stderr.tail())
+		}
+	}
 }
 
 // answerOf is the status of an HTTP answer.
