@@ -14,6 +14,9 @@ import (
 // Status is the running host's own view of itself.
 type Status = admin.Status
 
+// longestPoll is how long one look at the log may take before the host is not ready.
+const longestPoll = 5 * time.Second
+
 // Status returns what the host does now. Invariant 9: whatever stands still says why.
 func (h *Host) Status() Status {
 	t := h.tail.Status()
@@ -33,7 +36,8 @@ func (h *Host) Status() Status {
 			User: holder.User, State: holder.State, AgeSeconds: holder.Age.Seconds()})
 	}
 	if !t.Polled.IsZero() {
-		s.Log.SilentSeconds = time.Since(t.Polled).Seconds()
+		silent := time.Since(t.Polled)
+		s.Log.SilentSeconds, s.Log.Overdue = silent.Seconds(), silent > h.conf.Store.PollMax+longestPoll
 	}
 	if t.Err != nil {
 		s.Log.Error = t.Err.Error()

@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"eshost/host"
 	"eshost/test/pgtest"
 )
 
@@ -48,6 +49,26 @@ func TestCrashOfDatabase(t *testing.T) {
 	m := checkBank(t, s)
 	h.stop()
 	t.Logf("%d events", m.events)
+}
+
+// TestReadyBetweenRarePolls has a host that is told to look at the log once in half a minute: it is ready between two looks.
+func TestReadyBetweenRarePolls(t *testing.T) {
+	t.Parallel()
+	p := newProject(t, newDatabase(t, "sqlite"), "h", bankPlugins(t)[0])
+	p.set("[store]", `poll_max = "30s"`)
+	h := p.host()
+	listener := h.ready()
+	silent := 0.0
+	awaitStatus(t, listener, "the log was not read for a while", func(s host.Status) error {
+		if silent = s.Log.SilentSeconds; silent < 5.5 {
+			return fmt.Errorf("%v seconds", silent)
+		}
+		return nil
+	})
+	if code := answerOf(t, listener+"/readyz"); code != http.StatusOK {
+		t.Errorf("/readyz answers %d when the log was last read %v seconds ago", code, silent)
+	}
+	h.stop()
 }
 
 // awaitReadiness waits until /readyz answers with a status.

@@ -148,6 +148,13 @@ func (p *project) write(name, content string) string {
 	return path
 }
 
+// set adds a line to a section of hosts.toml.
+func (p *project) set(section, line string) {
+	p.t.Helper()
+	toml := string(read(p.t, filepath.Join(p.dir, "hosts.toml")))
+	p.write("hosts.toml", strings.Replace(toml, section+"\n", section+"\n"+line+"\n", 1))
+}
+
 // config reads the project's hosts.toml, for a host inside the test's process.
 func (p *project) config() *config.Config {
 	p.t.Helper()

@@ -200,12 +200,16 @@ func TestAskWithoutHost(t *testing.T) {
 			p.wantRun(0, []string{"balances is paused: paused by ada: a look; let it go on with: eshost resume balances"}, "status")
 		}
 		paused()
+		before, err := s.Plugins(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
 		h.kill()
 		h = p.host()
 		h.ready()
 		eventually(t, "the next host has it", func() error {
 			st, err := s.Plugins(t.Context())
-			if err == nil && (st[0].Owner == nil || !st[0].Owner.Live || st[0].Condition.State != store.Paused) {
+			if err == nil && (st[0].Owner == nil || st[0].Owner.ID == before[0].Owner.ID || st[0].Condition.State != store.Paused) {
 				err = fmt.Errorf("the plugin is %+v", st[0])
 			}
 			return err

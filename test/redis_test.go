@@ -8,8 +8,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -25,16 +23,6 @@ import (
 type redisHost struct {
 	*process
 	api *client
-}
-
-// setPollMax adds store.poll_max to the project.
-func (p *project) setPollMax(d time.Duration) {
-	p.t.Helper()
-	toml, err := os.ReadFile(filepath.Join(p.dir, "hosts.toml"))
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	p.write("hosts.toml", strings.Replace(string(toml), "[store]\n", fmt.Sprintf("[store]\npoll_max = %q\n", d), 1))
 }
 
 func (p *project) redisHost() redisHost {
@@ -139,7 +127,7 @@ func TestRedisWakesAnotherHost(t *testing.T) {
 	var hosts []redisHost
 	for i, plugins := range [][]plugin{nil, {{"journal", journalModule(t), ""}}} {
 		p := newProject(t, storeURL, []string{"front", "worker"}[i], plugins...)
-		p.setPollMax(10 * time.Second)
+		p.set("[store]", fmt.Sprintf("poll_max = %q", 10*time.Second))
 		p.setRedis(redis.URL(), "changes = true", "prefix = \"shop\"")
 		hosts = append(hosts, p.redisHost())
 	}

@@ -1,10 +1,8 @@
 package test
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -17,16 +15,11 @@ import (
 func awaitStatus(t *testing.T, listener, what string, check func(s host.Status) error) {
 	t.Helper()
 	eventually(t, what, func() error {
-		res, err := http.Get(listener + "/v1/status")
+		s, err := hostStatus(listener)
 		if err != nil {
 			return err
 		}
-		defer res.Body.Close()
-		var s host.Status
-		if err := json.NewDecoder(res.Body).Decode(&s); err != nil {
-			return err
-		}
-		return check(s)
+		return check(*s)
 	})
 }
 

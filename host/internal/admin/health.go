@@ -40,16 +40,13 @@ func (s *server) metrics(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// longestSilence is how long a poll may take before the host is not ready, in seconds.
-const longestSilence = 5
-
 // notReady says why the host cannot do its work now, or nothing. Paused and waiting plugins are
 // somebody's business but no reason to take the host out of service.
 func notReady(s Status) string {
 	if s.Log.Error != "" {
 		return "the log cannot be read: " + s.Log.Error
 	}
-	if s.Log.SilentSeconds > longestSilence {
+	if s.Log.Overdue {
 		return fmt.Sprintf("the log was last read %.0f s ago", s.Log.SilentSeconds)
 	}
 	for _, p := range s.Plugins {
