@@ -16,7 +16,7 @@ import (
 // relayModule is test/guests/relay: it answers each event with one of a configured type.
 func relayModule(t *testing.T) string {
 	t.Helper()
-	return build(t, "relay.wasm", func(out string) error {
+	return built.Path(t, "relay.wasm", func(out string) error {
 		cmd := exec.Command(filepath.Join(root, "sdk", "rust", "build.sh"), filepath.Join("guests", "relay"), out)
 		if said, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("%w\n%s", err, said)

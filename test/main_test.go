@@ -7,63 +7,20 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"sync"
 	"testing"
 
+	"eshost/test/buildtest"
 	"eshost/test/pgtest"
 )
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
+func TestMain(m *testing.M) { os.Exit(built.Main(func() int { return pgtest.Main(m) })) }
 
-func run(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "eshost-test-")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "make a folder for what the tests build:", err)
-		return 1
-	}
-	defer os.RemoveAll(dir)
-	built.dir = dir
-	return pgtest.Main(m)
-}
-
-// built is what the tests of this process build once and share. It is the package's one variable: tests
-// of a process have no other common place.
-var built struct {
-	dir  string
-	mu   sync.Mutex
-	made map[string]func() (string, error)
-}
-
-// build returns the path of a file that is made once a process, however many tests want it.
-func build(t *testing.T, name string, make func(out string) error) string {
-	t.Helper()
-	built.mu.Lock()
-	once, ok := built.made[name]
-	if !ok {
-		once = sync.OnceValues(func() (string, error) {
-			path := filepath.Join(built.dir, name)
-			if err := make(path); err != nil {
-				return "", fmt.Errorf("build %s: %w", name, err)
-			}
-			return path, nil
-		})
-		if built.made == nil {
-			built.made = map[string]func() (string, error){}
-		}
-		built.made[name] = once
-	}
-	built.mu.Unlock()
-	path, err := once()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
+var built buildtest.Files
 
 // eshost is the real binary, built as users get it.
 func eshost(t *testing.T) string {
 	t.Helper()
-	return build(t, "eshost", func(out string) error {
+	return built.Path(t, "eshost", func(out string) error {
 		return goBuild(root, []string{"CGO_ENABLED=0"}, "-o", out, "./cmd/eshost")
 	})
 }
@@ -71,7 +28,7 @@ func eshost(t *testing.T) string {
 // goGuest is a module of test/guests, or of the examples, written in Go.
 func goGuest(t *testing.T, name, folder string) string {
 	t.Helper()
-	return build(t, name+".wasm", func(out string) error {
+	return built.Path(t, name+".wasm", func(out string) error {
 		env := []string{"GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0", "GOWORK=off", "GOFLAGS="}
 		return goBuild(folder, env, "-buildmode=c-shared", "-buildvcs=false", "-ldflags=-w", "-o", out, ".")
 	})
@@ -88,7 +45,7 @@ func goBuild(folder string, env []string, args ...string) error {
 }
 
 // cacheDir is where all hosts of the tests keep compiled modules.
-func cacheDir() string { return filepath.Join(built.dir, "cache") }
+func cacheDir() string { return filepath.Join(built.Dir(), "cache") }
 
 const (
 	root     = ".." // of the repository
@@ -117,7 +74,7 @@ func journalModule(t *testing.T) string {
 // mixedModule is test/guests/mixed: it does everything a plugin can do, and fails in every way one can fail.
 func mixedModule(t *testing.T) string {
 	t.Helper()
-	return build(t, "mixed.wasm", func(out string) error {
+	return built.Path(t, "mixed.wasm", func(out string) error {
 		cmd := exec.Command(filepath.Join(root, "sdk", "rust", "build.sh"), filepath.Join("guests", "mixed"), out)
 		if said, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("%w\n%s", err, said)

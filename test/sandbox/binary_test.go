@@ -13,10 +13,7 @@ import (
 // TestBinary gives the real binary what could hurt it most while it loads: each command ends by itself, with the exit code for
 // wrong input, a sentence that says what is wrong, and a hint.
 func TestBinary(t *testing.T) {
-	binary, err := shared.binary()
-	if err != nil {
-		t.Fatal(err)
-	}
+	binary := eshost(t)
 	for _, c := range refusals(t) {
 		if c.group != 1 && c.group != 2 && c.group != 8 && c.group != 17 && !strings.Contains(c.name, "v2") && !strings.Contains(c.name, "two") {
 			continue

@@ -10,37 +10,26 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
-	"sync"
 	"testing"
+
+	"eshost/test/buildtest"
 )
 
 const root = "../.."
 
-// shared is what the tests of this process make once: a folder, and the real binary in it.
-var shared struct {
-	dir    string
-	binary func() (string, error)
-}
+func TestMain(m *testing.M) { os.Exit(files.Main(m.Run)) }
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
+var files buildtest.Files
 
-func run(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "eshost-sandbox-")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "make a folder for the tests:", err)
-		return 1
-	}
-	defer os.RemoveAll(dir)
-	shared.dir = dir
-	shared.binary = sync.OnceValues(func() (string, error) {
-		out := filepath.Join(dir, "eshost")
+// eshost is the real binary.
+func eshost(t *testing.T) string {
+	t.Helper()
+	return files.Path(t, "eshost", func(out string) error {
 		cmd := exec.Command("go", "build", "-o", out, "./cmd/eshost")
 		cmd.Dir, cmd.Env = root, append(os.Environ(), "CGO_ENABLED=0")
 		if text, err := cmd.CombinedOutput(); err != nil {
-			return "", fmt.Errorf("build the binary: %w\n%s", err, text)
+			return fmt.Errorf("%w\n%s", err, text)
 		}
-		return out, nil
+		return nil
 	})
-	return m.Run()
 }

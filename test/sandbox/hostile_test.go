@@ -205,7 +205,7 @@ func tamperedCache(t *testing.T, r *report) {
 	cache := filepath.Join(t.TempDir(), "cache")
 	url := "sqlite:" + filepath.Join(t.TempDir(), "events.db")
 	dir := project(t, url, module{healthy, read(t, filepath.Join(root, "plugins/examples/balances/rust/balances.wasm")), ""})
-	toml := strings.Replace(string(read(t, filepath.Join(dir, "hosts.toml"))), filepath.Join(shared.dir, "cache"), cache, 1)
+	toml := strings.Replace(string(read(t, filepath.Join(dir, "hosts.toml"))), filepath.Join(files.Dir(), "cache"), cache, 1)
 	write(t, filepath.Join(dir, "hosts.toml"), []byte(toml))
 	position := event.Position(0)
 	runOne := func() string {

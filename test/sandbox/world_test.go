@@ -52,7 +52,7 @@ func project(t *testing.T, storeURL string, modules ...module) string {
 	t.Helper()
 	dir := t.TempDir()
 	var toml strings.Builder
-	fmt.Fprintf(&toml, "[host]\nname = \"sandbox\"\nlisten = \"off\"\nshutdown_timeout = \"2s\"\ncache_dir = %q\n\n[store]\nurl = %q\n", filepath.Join(shared.dir, "cache"), storeURL)
+	fmt.Fprintf(&toml, "[host]\nname = \"sandbox\"\nlisten = \"off\"\nshutdown_timeout = \"2s\"\ncache_dir = %q\n\n[store]\nurl = %q\n", filepath.Join(files.Dir(), "cache"), storeURL)
 	for _, m := range modules {
 		write(t, filepath.Join(dir, m.name+".wasm"), m.wasm)
 		fmt.Fprintf(&toml, "\n[plugins.%s]\nmodule = %q\n%s\n", m.name, m.name+".wasm", m.more)
