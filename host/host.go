@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -62,9 +63,13 @@ type Host struct {
 	group    *errgroup.Group // of Run
 	sweep    chan struct{}   // makes watchGenerations look at once
 	reloads  chan chan<- []ReloadOutcome
-	asked    chan struct{} // makes watchRequests look at once
-	leases   chan struct{} // makes watchLeases look at once
-	declared chan struct{} // makes keepLease tell what is declared now
+	asked    chan struct{}    // makes watchRequests look at once
+	leases   chan struct{}    // makes watchLeases look at once
+	told     []store.Declared // what the other hosts know of this one; keepLease's
+	placing  atomic.Int64     // plugins that are being looked for in the store
+	leaving  atomic.Bool      // the host stops
+	unowned  atomic.Int64     // partitions that nobody runs
+	declared chan struct{}    // makes keepLease tell what is declared now
 
 	mu          sync.Mutex
 	plugins     []*hosted
@@ -191,6 +196,7 @@ func (h *Host) runParts(ctx context.Context, floor event.Position, listener net.
 	defer h.sendTraces(ctx)()
 
 	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { <-ctx.Done(); h.leave(); return nil })
 	g.Go(func() error { return h.explainTail(h.tail.Run(ctx, floor)) })
 	g.Go(func() error { return h.appender.Run(ctx) })
 	g.Go(func() error { h.watchLeases(ctx); return nil })

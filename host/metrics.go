@@ -107,6 +107,7 @@ var (
 
 	pluginsByState = describe("eshost_plugins", "Plugins of this host by state; waiting ones are run by another host.", "state")
 	pluginState    = describe("eshost_plugin_state", "1 for the state that the plugin is in. A plugin that another host runs has no series here.", "plugin", "state")
+	unowned        = describe("eshost_partitions_unowned", "Partitions of plugins that some live host has and none runs, in the whole database; a plugin that is not split is one.")
 	pluginRefused  = describe("eshost_plugin_refused", "1 if the plugin's newest module or section of hosts.toml is refused and what was before goes on, else 0.", "plugin")
 	lagEvents      = describe("eshost_plugin_lag_events", "Final events that the plugin wants and has not handled or set aside. Exact for the newest events, which are kept in memory; before them each position counts as one, so it is never too low.", "plugin")
 	lagPositions   = describe("eshost_plugin_lag_positions", "Positions from the plugin's checkpoint to the watermark. Positions may have holes and hold events that the plugin does not want.", "plugin")
@@ -120,7 +121,7 @@ var (
 
 func (live) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{watermarkPosition, headPosition, watermarkHeld, pollAge, polls, pollFailing, storeStatements,
-		pluginsByState, pluginState, pluginRefused, lagEvents, lagPositions, lagSeconds, fuel, memory, instances, started, buildPosition} {
+		pluginsByState, pluginState, unowned, pluginRefused, lagEvents, lagPositions, lagSeconds, fuel, memory, instances, started, buildPosition} {
 		ch <- d
 	}
 	for _, d := range redisMetrics {
@@ -149,6 +150,7 @@ func (l live) Collect(ch chan<- prometheus.Metric) {
 	for state, n := range states {
 		gauge(ch, pluginsByState, float64(n), string(state))
 	}
+	gauge(ch, unowned, float64(l.h.unowned.Load()))
 	l.h.mu.Lock()
 	refused := slices.Collect(maps.Keys(l.h.refused))
 	l.h.mu.Unlock()

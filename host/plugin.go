@@ -26,6 +26,7 @@ import (
 type hosted struct {
 	conf  config.Plugin
 	stamp os.FileInfo // of the module's file when it was last read; the reloader owns it
+	known bool        // it takes the place of one that was located: the other hosts are to leave it here
 
 	ctx    context.Context         // of run
 	cancel context.CancelCauseFunc // ends it
@@ -99,6 +100,7 @@ func (p *hosted) launch(ctx context.Context, g *errgroup.Group, h *Host, atStart
 	ctx, p.cancel = context.WithCancelCause(ctx)
 	p.ctx = ctx
 	p.done = make(chan struct{})
+	h.placing.Add(1)
 	g.Go(func() error {
 		defer close(p.done)
 		err := p.run(ctx, h)
@@ -116,10 +118,12 @@ func (p *hosted) launch(ctx context.Context, g *errgroup.Group, h *Host, atStart
 
 // run delivers until ctx ends, with one runner after another as the module is replaced.
 func (p *hosted) run(ctx context.Context, h *Host) error {
-	if err := p.locate(ctx, h); err != nil {
+	err := p.locate(ctx, h)
+	h.placed()
+	if err != nil {
 		return err
 	}
-	_, err := delivery.ParseOrder(string(p.conf.OrderBy))
+	_, err = delivery.ParseOrder(string(p.conf.OrderBy))
 	if err != nil {
 		return &Error{Subject: pluginSubject(p.conf.Name), Err: err}
 	}

@@ -71,7 +71,7 @@ func (r *reloader) apply(ctx context.Context, section config.Plugin, before *hos
 	if before != nil {
 		o.Result = ReloadChanged
 		before.stop(delivery.ErrReplaced)
-		p.before = before.status()
+		p.before, p.known = before.status(), len(before.parts()) > 0
 		r.drop(ctx, before)
 	}
 	r.note(section.Module, p.stamp)

@@ -24,12 +24,29 @@ const (
 // register tells the other hosts that this one is there and what it declares.
 func (h *Host) register(ctx context.Context) error {
 	self := h.self
-	self.Weight = h.conf.Host.Weight
-	for _, p := range h.list() {
-		self.Declares = append(self.Declares, store.Declared{Plugin: p.conf.Name, Partitions: p.conf.Partitions,
-			OrderBy: string(p.conf.OrderBy), Weight: p.conf.Weight})
+	self.Weight, self.Declares = h.conf.Host.Weight, h.declares()
+	if err := h.store.RegisterHost(ctx, self, h.conf.Host.LeaseTTL); err != nil {
+		return err
 	}
-	return h.store.RegisterHost(ctx, self, h.conf.Host.LeaseTTL)
+	h.told = self.Declares
+	h.lookAtLeases()
+	return nil
+}
+
+// declares are the plugins that this host can run now: not those that it has not found in the store yet, and none once it
+// stops. What it does not declare is left to others, or taken by them.
+func (h *Host) declares() []store.Declared {
+	if h.leaving.Load() {
+		return nil
+	}
+	var all []store.Declared
+	for _, p := range h.list() {
+		if p.known || len(p.parts()) > 0 {
+			all = append(all, store.Declared{Plugin: p.conf.Name, Partitions: p.conf.Partitions,
+				OrderBy: string(p.conf.OrderBy), Weight: p.conf.Weight})
+		}
+	}
+	return all
 }
 
 // keepLease renews the host's registration until ctx ends. Nothing else may keep it waiting.
@@ -37,29 +54,25 @@ func (h *Host) keepLease(ctx context.Context) {
 	ttl := h.conf.Host.LeaseTTL
 	ticker := time.NewTicker(ttl / 4)
 	defer ticker.Stop()
-	declared := false // the others are to be told
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
 		case <-h.declared:
-			declared = true
 		}
 		renew, cancel := context.WithTimeout(ctx, ttl/2)
-		err := h.renew(renew, declared)
+		err := h.renew(renew)
 		cancel()
-		switch {
-		case err == nil:
-			declared = false
-		case ctx.Err() == nil:
+		if err != nil && ctx.Err() == nil {
 			h.log.Warn("cannot renew the lease; another host may take over until it can be renewed", "error", err)
 		}
 	}
 }
 
-func (h *Host) renew(ctx context.Context, declared bool) error {
-	if !declared {
+// renew renews the registration, with what has changed in it since the others were told.
+func (h *Host) renew(ctx context.Context) error {
+	if slices.Equal(h.told, h.declares()) {
 		err := h.store.RenewHost(ctx, h.self.ID, h.conf.Host.LeaseTTL)
 		if !errors.Is(err, store.ErrNotFound) {
 			return err
@@ -68,8 +81,23 @@ func (h *Host) renew(ctx context.Context, declared bool) error {
 	return h.register(ctx)
 }
 
-// declareAgain has the host's declarations told anew: its plugins have changed.
+// declareAgain has the others told what this host declares now, if that has changed.
 func (h *Host) declareAgain() { signal(h.declared) }
+
+// placed counts a plugin that was looked for in the store. The others are told once, after the last one; what takes
+// longer than the rest is told with a renewal.
+func (h *Host) placed() {
+	if h.placing.Add(-1) == 0 {
+		h.declareAgain()
+	}
+}
+
+// leave tells the others that nothing is to be left to this host any more, as soon as it stops: what it gives back, one
+// plugin after another as their work in flight ends, is free for them at once.
+func (h *Host) leave() {
+	h.leaving.Store(true)
+	h.declareAgain()
+}
 
 // lookAtLeases has shareOut look without delay.
 func (h *Host) lookAtLeases() { signal(h.leases) }
@@ -107,6 +135,7 @@ func (h *Host) shareOut(ctx context.Context) (alone bool, err error) {
 		return false, err
 	}
 	w := newWorld(hosts, units)
+	h.unowned.Store(int64(w.unowned()))
 	if _, ok := w.live[h.self.ID]; !ok {
 		return false, nil // the registration has expired: until it is renewed others decide
 	}
@@ -173,6 +202,16 @@ func newWorld(hosts []store.Host, units []store.Unit) *world {
 	return w
 }
 
+// unowned counts the units that a live host could run and none does.
+func (w *world) unowned() (n int) {
+	for i := range w.units {
+		if _, ok := w.wanted[w.units[i].Plugin]; ok && !w.units[i].OwnerLive {
+			n++
+		}
+	}
+	return n
+}
+
 // split reports whether a plugin is to have other partitions than it has.
 func (w *world) split(u *store.Unit) bool {
 	d, ok := w.wanted[u.Plugin]
@@ -234,7 +273,11 @@ func (h *Host) decide(ctx context.Context, p *hosted, w *world, assigned map[int
 			owner := w.live[row.Owner]
 			u.decide(false, heldBy(owner.Name, owner.ExpiresIn))
 		default:
-			u.decide(false, fmt.Sprintf("about to be run by host %q", w.live[to].Name))
+			reason := "the other hosts are about to be told that this one has it"
+			if to != "" {
+				reason = fmt.Sprintf("about to be run by host %q", w.live[to].Name)
+			}
+			u.decide(false, reason)
 			h.giveBack(ctx, u, row)
 		}
 	}

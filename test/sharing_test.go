@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -191,6 +193,59 @@ func TestRollingRestart(t *testing.T) {
 	}
 	t.Logf("%d events; %d hand-overs; without an owner: median %v, longest %v", m.events, len(gaps),
 		gaps[len(gaps)/2].Round(time.Millisecond), gaps[len(gaps)-1].Round(time.Millisecond))
+}
+
+// TestStopHandsOverAtOnce stops a host whose end takes long: an append of its waits for an application's transaction. Its
+// plugins are run by the other host meanwhile.
+func TestStopHandsOverAtOnce(t *testing.T) {
+	t.Parallel()
+	storeURL := newDatabase(t, "postgres")
+	s := openStore(t, storeURL)
+	a := newProject(t, storeURL, "a", splitPlugins(t)...).host()
+	a.ready()
+	b := newProject(t, storeURL, "b", splitPlugins(t)...).host()
+	listener := b.ready()
+	awaitShares(t, s, map[string]int{"a": splitUnits / 2, "b": splitUnits / 2})
+
+	tx, err := connect(t, storeURL).Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), `SELECT eshost.append_event('held', 'Noted', '{}')`); err != nil {
+		t.Fatal(err)
+	}
+	answered := make(chan error, 1)
+	go func() {
+		res, err := http.Post(listener+"/v1/streams/held?expected=any", "application/json", strings.NewReader(`{"type":"Noted","data":{}}`))
+		if err == nil {
+			err = res.Body.Close()
+		}
+		answered <- err
+	}()
+	watch := connect(t, storeURL)
+	eventually(t, "the append waits", func() error {
+		n := 0
+		err := watch.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`).Scan(&n)
+		if err == nil && n == 0 {
+			err = errors.New("nobody waits")
+		}
+		return err
+	})
+	b.signal(syscall.SIGTERM)
+	awaitShares(t, s, map[string]int{"a": splitUnits})
+	select {
+	case <-b.done:
+		t.Error("the host had ended before its plugins were taken over")
+	default:
+	}
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	<-answered
+	if code := b.wait(); code != 0 {
+		t.Errorf("the stopped host ended with code %d", code)
+	}
+	a.stop()
 }
 
 // judgeTrail holds the record to one owner at a time, and returns how long each hand-over took.

@@ -40,8 +40,8 @@ func (s *server) metrics(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// notReady says why the host cannot do its work now, or nothing. Paused and waiting plugins are
-// somebody's business but no reason to take the host out of service.
+// notReady says why the host cannot do its work now, or nothing. A plugin that stands after its start is somebody's
+// business but no reason to take the host, its other plugins and its appends out of service.
 func notReady(s Status) string {
 	if s.Log.Error != "" {
 		return "the log cannot be read: " + s.Log.Error
@@ -50,8 +50,8 @@ func notReady(s Status) string {
 		return fmt.Sprintf("the log was last read %.0f s ago", s.Log.SilentSeconds)
 	}
 	for _, p := range s.Plugins {
-		if p.State == "starting" || p.State == "backing off" {
-			return fmt.Sprintf("plugin %s is %s: %s", p.Name, p.State, p.Reason)
+		if p.State == "starting" {
+			return fmt.Sprintf("plugin %s is starting: %s", p.Name, p.Reason)
 		}
 	}
 	return ""
