@@ -58,8 +58,8 @@
 //
 // # What is noticed
 //
-//   - Everything gone (FLUSHALL, a restart, an empty replica promoted): at the next commit or read of the owner. Its
-//     session ends, and the next one begins anew from the plugin's start.
+//   - Everything gone (FLUSHALL, a restart, an empty replica promoted): at the next commit or read of the owner, and within
+//     two seconds when it has nothing to do. Its session ends, and the next one begins anew from the plugin's start.
 //   - A key gone that the owner reads or writes: at that read or commit, before anything is changed. Any other: when
 //     the next session opens. A server that may drop any key (maxmemory-policy allkeys-*, with a maxmemory) is refused.
 //   - A replica promoted that is some commits behind: it is a whole read model of an earlier position, which goes on.

@@ -2,6 +2,8 @@ package redismodel
 
 import (
 	"context"
+	"errors"
+	"time"
 
 	"eshost/host/event"
 )
@@ -18,7 +20,8 @@ type place struct {
 }
 
 // Follow returns a feed of the events of another one, whose places the Model remembers until they are committed: so a
-// checkpoint is tied to the log without reading it again.
+// checkpoint is tied to the log without reading it again. While there is nothing to hand out it looks now and then whether
+// Redis still has the read model, and fails if not: the next commit may be hours away.
 func (m *Model) Follow(f Feed) Feed { return followed{f, m} }
 
 type followed struct {
@@ -27,11 +30,63 @@ type followed struct {
 }
 
 func (f followed) Next(ctx context.Context, after event.Position, limit, maxBytes int) (event.Batch, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	looked := make(chan struct{})
+	idle := time.AfterFunc(f.m.o.Look, func() {
+		defer close(looked)
+		if err := f.m.awaitLoss(ctx); err != nil {
+			cancel(err)
+		}
+	})
 	b, err := f.Feed.Next(ctx, after, limit, maxBytes)
-	if err == nil {
+	lost := context.Cause(ctx)
+	cancel(nil)
+	if !idle.Stop() {
+		<-looked
+	}
+	switch {
+	case err == nil:
 		f.m.remember(after, b.Events)
+	case isLost(lost):
+		err = lost
 	}
 	return b, err
+}
+
+// lookTime bounds a look. What Redis does not answer in that time, it is asked again later.
+const lookTime = time.Second
+
+// awaitLoss returns why the session's read model is not there any more, nil when ctx ends.
+func (m *Model) awaitLoss(ctx context.Context) error {
+	again := time.NewTicker(m.o.Look)
+	defer again.Stop()
+	for {
+		if err := m.look(ctx); isLost(err) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-again.C:
+		}
+	}
+}
+
+// look reads what the read model says of itself. A commit that is under way does not disturb it.
+func (m *Model) look(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, min(lookTime, m.server.limit))
+	defer cancel()
+	t := m.tenure()
+	head, err := m.server.client.HMGet(ctx, m.keys.meta(), "session", "state", "position", "head").Result()
+	if err != nil {
+		return damage(err)
+	}
+	return t.mayRead(head)
+}
+
+// isLost reports whether an error says that the session's read model is gone, damaged, or another session's.
+func isLost(err error) bool {
+	return errors.Is(err, ErrGone) || errors.Is(err, ErrDamaged) || errors.Is(err, errTaken)
 }
 
 // remember adds a batch, in the place of whatever was fetched after the same position before.

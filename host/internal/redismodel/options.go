@@ -40,6 +40,8 @@ type Options struct {
 	Filter event.Filter
 	// End returns the watermark and the highest position handed out, as seen by a look that begins after the call.
 	End func(ctx context.Context) (watermark, head event.Position, err error)
+	// Look is how often a read model for which nothing happens is looked at. Defaults to 2s.
+	Look time.Duration
 	// Timeout bounds each call. Defaults to 10s.
 	Timeout time.Duration
 	// BegunAnew, if set, is called when what readers knew of the generation is gone. It must not block.
@@ -54,6 +56,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Timeout <= 0 {
 		o.Timeout = 10 * time.Second
+	}
+	if o.Look <= 0 {
+		o.Look = 2 * time.Second
 	}
 	if o.BegunAnew == nil {
 		o.BegunAnew = func(int64) {}

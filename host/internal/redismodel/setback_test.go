@@ -98,6 +98,23 @@ func TestALogThatWasSetBack(t *testing.T) {
 	}
 }
 
+// TestALossAtRest loses a read model for which nothing happens any more: it is there again without a further event.
+func TestALossAtRest(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for i := range 10 {
+		w.append("s", "+c/k"+strconv.Itoa(i%3))
+	}
+	o := w.options()
+	o.Look = 10 * time.Millisecond
+	w.run(w.model(o), "h1", handler{})
+	compare(t, w.documents(w.head()), w.want())
+	for _, lose := range []func(){w.redis.flush, func() { w.redis.Kill(); w.redis.Start() }, w.redis.flush} {
+		lose()
+		compare(t, w.documents(w.head()), w.want())
+	}
+}
+
 // TestItGoesOnWhereItWas opens a whole read model again, and does not begin anew.
 func TestItGoesOnWhereItWas(t *testing.T) {
 	t.Parallel()
