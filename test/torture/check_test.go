@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -31,6 +32,12 @@ type pluginRecord struct {
 	parked    map[string]parked              // by key
 	replayed  map[string]map[string]string   // what one instance makes of the log; nil if people have skipped events
 	gone      map[event.Position]bool        // events that people have skipped
+
+	// Of a plugin whose read model is in Redis.
+	generation int64
+	seen       []redisSnapshot                         // by readers, in the course of the run
+	served     map[string]map[string]map[string]string // documents by host, collection and key
+	strays     []string                                // collections in the database
 }
 
 type document struct {
@@ -50,14 +57,17 @@ func (r *record) check() verdict {
 	for i := range r.plugins {
 		p := &r.plugins[i]
 		m := modelOf(p, r.log)
-		if p.module == "ledger" {
-			p.checkLedger(v, m, r.log)
+		if p.books() {
+			p.checkLedger(v, m, r.log, math.MaxInt64)
 			p.checkParked(v, m)
 			if p.emits {
 				p.checkAnswers(v, m, r.log)
 			}
 		}
 		p.checkReplay(v)
+		if p.inRedis {
+			p.checkRedis(v, r.log)
+		}
 	}
 	r.checkLeases(v)
 	for _, what := range r.apart {
@@ -164,8 +174,8 @@ func emittedID(plugin, cause string) string {
 	return uuid.NewSHA1(space, fmt.Appendf(nil, "%s\x00%s\x00%d", plugin, cause, 0)).String()
 }
 
-// checkLedger compares the lists of positions with the model's.
-func (p *pluginRecord) checkLedger(v verdict, m *model, log []event.Event) {
+// checkLedger compares the lists of positions with the model's, which is of the log up to a position.
+func (p *pluginRecord) checkLedger(v verdict, m *model, log []event.Event, upTo event.Position) {
 	known := make(map[event.Position]bool, len(log))
 	for i := range log {
 		known[log[i].Position] = true
@@ -184,7 +194,7 @@ func (p *pluginRecord) checkLedger(v verdict, m *model, log []event.Event) {
 				continue
 			}
 			got[name] = list
-			if last := list[len(list)-1]; d.position != last {
+			if last := list[len(list)-1]; !p.inRedis && d.position != last {
 				v.add(diverged, "%s: document %s was last written by event %d, and its column says %d", p.name, name, last, d.position)
 			}
 		}
@@ -192,12 +202,12 @@ func (p *pluginRecord) checkLedger(v verdict, m *model, log []event.Event) {
 	names := maps.Clone(m.lists)
 	maps.Copy(names, got)
 	for _, name := range sortedKeys(names) {
-		compareLists(v, p.name+": "+name, got[name], m.lists[name], m.waiting, known)
+		compareLists(v, p.name+": "+name, got[name], m.lists[name], m.waiting, known, upTo)
 	}
 }
 
 // compareLists says how a list of applied positions differs from the one it must be.
-func compareLists(v verdict, what string, got, want []event.Position, waiting, known map[event.Position]bool) {
+func compareLists(v verdict, what string, got, want []event.Position, waiting, known map[event.Position]bool, upTo event.Position) {
 	if slices.Equal(got, want) {
 		return
 	}
@@ -211,6 +221,8 @@ func compareLists(v verdict, what string, got, want []event.Position, waiting, k
 		switch {
 		case seen[p]:
 			v.add(duplicated, "%s: event %d is applied twice", what, p)
+		case p > upTo:
+			v.add(apart, "%s: event %d is applied, and the checkpoint is %d", what, p, upTo)
 		case waiting[p]:
 			v.add(disordered, "%s: event %d is applied, which must wait behind a failed one", what, p)
 		case !known[p]:
@@ -332,13 +344,19 @@ func (r *record) checkLeases(v verdict) {
 			}
 		}
 	}
+	inRedis := map[int64]bool{} // what the database has there is a note, which falls when Redis has lost the read model
+	for _, p := range r.plugins {
+		if p.inRedis {
+			inRedis[p.generation] = true
+		}
+	}
 	last := map[int64]leaseStep{}
 	for _, s := range r.leases {
 		if before, ok := last[s.generation]; ok && (before.epoch != s.oldEpoch || before.position != s.oldAt || before.owner != s.oldOwner) {
 			v.add(diverged, "generation %d: a change was not recorded between %+v and %+v", s.generation, before, s)
 		}
 		last[s.generation] = s
-		if s.epoch < s.oldEpoch || s.position < s.oldAt {
+		if s.epoch < s.oldEpoch || s.position < s.oldAt && !inRedis[s.generation] {
 			v.add(wentBack, "generation %d: from epoch %d, position %d to epoch %d, position %d", s.generation, s.oldEpoch, s.oldAt, s.epoch, s.position)
 		}
 		if s.position != s.oldAt {

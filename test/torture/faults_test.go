@@ -57,10 +57,10 @@ func allKinds() []faultKind {
 		{name: "database crash", store: "postgres", target: "database", weight: 5, least: 0, most: 500 * ms, do: crashDatabase},
 		{name: "failover", store: "postgres", target: "database", weight: 4, once: true, least: 0, most: 300 * ms, do: failover},
 		{name: "sessions ended", store: "postgres", target: "database", weight: 4, do: endSessions},
-		{name: "Redis flushed", target: "redis", weight: 3, do: flushRedis},
-		{name: "Redis restarted", target: "redis", weight: 2, least: 0, most: 1000 * ms, do: restartRedis},
+		{name: "Redis flushed", target: "redis", weight: 5, do: flushRedis},
+		{name: "Redis restarted", target: "redis", weight: 3, least: 0, most: 1000 * ms, do: restartRedis},
 		{name: "Redis hangs", target: "redis", weight: 3, least: 300 * ms, most: 3000 * ms, do: hangRedis},
-		{name: "cut off from Redis", target: "redis link", ofHost: true, weight: 4, least: 200 * ms, most: 3000 * ms, do: cutOffRedis},
+		{name: "cut off from Redis", target: "redis link", ofHost: true, weight: 6, least: 200 * ms, most: 3000 * ms, do: cutOffRedis},
 		{name: "disk full", store: "sqlite", target: "database", needs: fillable, weight: 8, least: 300 * ms, most: 2500 * ms, do: fillDisk},
 		{name: "database locked", store: "sqlite", target: "database", weight: 5, least: 200 * ms, most: 2000 * ms, do: lockDatabase},
 		{name: "clock jump", store: "postgres", target: "clock", ofHost: true, needs: settable, weight: 8, do: jumpClock},
@@ -213,10 +213,10 @@ func hangRedis(ctx context.Context, w *world, f fault) error {
 	return nil
 }
 
-// cutOffRedis cuts or hangs one host's link.
+// cutOffRedis cuts or hangs one host's link, or lets no answer back: what Redis has done the host is not told.
 func cutOffRedis(ctx context.Context, w *world, f fault) error {
 	n := w.nodes[f.node]
-	n.redis.set([]link{cut, hung}[f.n%2], 0)
+	n.redis.set([]link{cut, hung, mute}[f.n%3], 0)
 	pause(ctx, f.lasts)
 	n.redis.set(passing, 0)
 	return nil
@@ -251,19 +251,17 @@ func lockDatabase(ctx context.Context, w *world, f fault) error {
 }
 
 func reload(_ context.Context, w *world, f fault) error {
-	return w.swapModule([]string{"ledger", "balances"}[f.n%2])
+	return w.swapModule([]string{"ledger", "balances", "book"}[f.n%3])
 }
 
 // repartition splits a plugin anew, as an operator does: in every host's file.
 func repartition(_ context.Context, w *world, f fault) error {
-	w.partitions = 1 + f.n%4
-	w.note("parts is split into %d", w.partitions)
-	for _, n := range w.nodes {
-		if err := w.configure(n); err != nil {
-			return err
-		}
-	}
-	return nil
+	w.mu.Lock()
+	n := 1 + f.n%4
+	w.partitions = n
+	w.mu.Unlock()
+	w.note("parts is split into %d", n)
+	return w.configureAll()
 }
 
 // asked runs a command that may find nobody to do it; the request it leaves behind is done later.
@@ -292,7 +290,7 @@ func pauseAndResume(ctx context.Context, w *world, f fault) error {
 }
 
 func retryParked(ctx context.Context, w *world, f fault) error {
-	return w.asked(ctx, "parked", "retry", []string{"ledger", "copy"}[f.n%2], "--all")
+	return w.asked(ctx, "parked", "retry", []string{"ledger", "copy", "cached"}[f.n%3], "--all")
 }
 
 // skipParked skips what is parked first.

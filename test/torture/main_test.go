@@ -3,9 +3,9 @@
 // that nothing was lost, applied twice, applied out of order or by who had no right to, and that the read
 // models are those that one instance would have made, one event at a time.
 //
-// The checker is told nothing by the hosts. Each document of the plugin ledger lists the positions it was made
-// of, triggers in the database record every change of a lease or a checkpoint with the session that made it,
-// and the writers know what they were told.
+// The checker is told nothing by the hosts. Each document of the plugins ledger and book lists the positions it was
+// made of, triggers in the database record every change of a lease or a checkpoint with the session that made it,
+// a reader of Redis keeps what it sees there all through the run, and the writers know what they were told.
 package torture
 
 import (
@@ -89,11 +89,11 @@ func goBuild(out string, flags ...string) error {
 	return nil
 }
 
-// ledgerModule is test/guests/ledger: its documents list the positions of the events they are made of.
-func ledgerModule(t *testing.T) string {
+// guest is a module of test/guests. The documents of ledger and book list the positions of the events they are made of.
+func guest(t *testing.T, name string) string {
 	t.Helper()
-	return build(t, "ledger.wasm", func(out string) error {
-		cmd := exec.Command(filepath.Join(root, "sdk", "rust", "build.sh"), filepath.Join(root, "test", "guests", "ledger"), out)
+	return build(t, name+".wasm", func(out string) error {
+		cmd := exec.Command(filepath.Join(root, "sdk", "rust", "build.sh"), filepath.Join(root, "test", "guests", name), out)
 		if said, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("%w\n%s", err, said)
 		}

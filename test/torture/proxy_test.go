@@ -4,6 +4,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -29,6 +30,7 @@ const (
 	passing link = iota
 	cut          // connections are reset, and new ones too
 	hung         // connections are made and kept, and no byte passes until it passes again
+	mute         // what clients send passes, and no answer comes back: when that ends, the connections do
 )
 
 func newProxy(target string) (*proxy, error) {
@@ -54,8 +56,9 @@ func (p *proxy) set(state link, delay time.Duration) {
 	if p.state != hung && state == hung {
 		p.open = make(chan struct{})
 	}
+	silent := p.state == mute && state != mute
 	p.state, p.delay = state, delay
-	if state == cut {
+	if state == cut || silent {
 		p.resetLocked()
 	}
 }
@@ -129,13 +132,13 @@ func (p *proxy) join(client net.Conn) {
 	}
 	defer p.forget(server)
 	var both sync.WaitGroup
-	both.Go(func() { p.pump(server, client) })
-	both.Go(func() { p.pump(client, server) })
+	both.Go(func() { p.pump(server, client, false) })
+	both.Go(func() { p.pump(client, server, true) })
 	both.Wait()
 }
 
 // pump moves bytes one way.
-func (p *proxy) pump(to, from net.Conn) {
+func (p *proxy) pump(to, from net.Conn, answers bool) {
 	defer abort(to)
 	defer abort(from)
 	buf := make([]byte, 64<<10)
@@ -144,6 +147,9 @@ func (p *proxy) pump(to, from net.Conn) {
 		if n > 0 {
 			if _, ok := p.pass(); !ok {
 				return
+			}
+			if answers && p.isMute() {
+				continue
 			}
 			if _, err := to.Write(buf[:n]); err != nil {
 				return
@@ -173,6 +179,12 @@ func (p *proxy) pass() (target string, ok bool) {
 	}
 }
 
+func (p *proxy) isMute() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.state == mute
+}
+
 func (p *proxy) keep(c net.Conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -189,9 +201,18 @@ func (p *proxy) forget(c net.Conn) {
 	delete(p.conns, c)
 }
 
+// tally counts bytes.
+type tally struct{ n atomic.Int64 }
+
+func (t *tally) Write(b []byte) (int, error) {
+	t.n.Add(int64(len(b)))
+	return len(b), nil
+}
+
 // TestProxy holds the proxy to what the faults are made of: a fault that does nothing proves nothing.
 func TestProxy(t *testing.T) {
 	t.Parallel()
+	var arrived tally
 	echo, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -203,7 +224,7 @@ func TestProxy(t *testing.T) {
 			if err != nil {
 				return
 			}
-			go func() { defer c.Close(); _, _ = io.Copy(c, c) }()
+			go func() { defer c.Close(); _, _ = io.Copy(c, io.TeeReader(c, &arrived)) }()
 		}
 	}()
 	p, err := newProxy(echo.Addr().String())
@@ -257,6 +278,21 @@ func TestProxy(t *testing.T) {
 			t.Error("a cut link answers")
 		}
 		c.Close()
+	}
+	p.set(passing, 0)
+	c, before := dial(), arrived.n.Load()
+	p.set(mute, 0)
+	if err := say(c, 50*time.Millisecond); err == nil {
+		t.Error("an answer came over a mute link")
+	}
+	for began := time.Now(); arrived.n.Load() == before; pause(t.Context(), time.Millisecond) {
+		if time.Since(began) > time.Minute {
+			t.Fatal("what was sent over a mute link does not arrive")
+		}
+	}
+	p.set(passing, 0)
+	if err := say(c, time.Minute); err == nil {
+		t.Error("a connection outlived a mute link")
 	}
 	const slow = 30 * time.Millisecond
 	p.set(passing, slow)

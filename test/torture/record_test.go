@@ -68,21 +68,13 @@ func (w *world) readPlugin(ctx context.Context, spec pluginSpec, head event.Posi
 	if err != nil {
 		return p, err
 	}
-	if err := w.readDocuments(ctx, g.ID, &p); err != nil {
-		return p, err
+	if spec.inRedis {
+		err = w.readRedis(ctx, g.ID, &p)
+	} else if err = w.readDocuments(ctx, g.ID, &p); err == nil {
+		err = w.readSequences(ctx, g.ID, &p)
 	}
-	parts, err := w.store.Partitions(ctx, g.ID)
 	if err != nil {
 		return p, err
-	}
-	for _, part := range parts {
-		sequences, err := w.store.Sequences(ctx, part.ID)
-		if err != nil {
-			return p, err
-		}
-		for _, q := range sequences {
-			p.parked[q.Key] = parked{q.Position, q.Waiting}
-		}
 	}
 	if !spec.skipped {
 		p.replayed, err = w.replay(ctx, spec.name, head)
@@ -95,6 +87,23 @@ func (w *world) readPlugin(ctx context.Context, spec pluginSpec, head event.Posi
 		}
 	}
 	return p, err
+}
+
+func (w *world) readSequences(ctx context.Context, generation int64, p *pluginRecord) error {
+	parts, err := w.store.Partitions(ctx, generation)
+	if err != nil {
+		return err
+	}
+	for _, part := range parts {
+		sequences, err := w.store.Sequences(ctx, part.ID)
+		if err != nil {
+			return err
+		}
+		for _, q := range sequences {
+			p.parked[q.Key] = parked{q.Position, q.Waiting}
+		}
+	}
+	return nil
 }
 
 func (w *world) readDocuments(ctx context.Context, generation int64, p *pluginRecord) error {

@@ -1,6 +1,7 @@
 package torture
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"os"
@@ -17,6 +18,7 @@ type outcome struct {
 	drawn     map[string]int
 	events    int
 	handOvers int
+	sights    int // of a read model in Redis, each other than the one before
 	took      time.Duration
 	found     verdict
 }
@@ -36,7 +38,7 @@ func torture(t *testing.T, o options) outcome {
 	for _, f := range plan {
 		out.drawn[f.kind]++
 	}
-	stop := w.write()
+	stop, blind := w.write(), w.watchRedis()
 	w.happen(t.Context(), plan)
 	w.note("every fault is over")
 	if err := w.heal(t.Context()); err != nil {
@@ -46,8 +48,11 @@ func torture(t *testing.T, o options) outcome {
 	w.note("the writers have stopped")
 	if err := w.settle(t.Context()); err != nil {
 		w.find(stuck, "%s after the last fault: %v", w.o.patience, err)
+	} else {
+		w.note("settled")
+		w.forget(t.Context())
 	}
-	w.note("settled")
+	blind()
 	r, err := w.read(t.Context())
 	if err != nil {
 		w.find(stuck, "read what is left behind: %v", err)
@@ -57,13 +62,27 @@ func torture(t *testing.T, o options) outcome {
 				w.find(k, "%s", example)
 			}
 		}
-		out.events, out.handOvers = len(r.log), handOvers(r)
+		out.events, out.handOvers, out.sights = len(r.log), handOvers(r), sights(r)
 	}
 	for _, n := range w.nodes {
 		n.stop(w.o.patience)
 	}
 	out.found, out.dir, out.took = w.found, w.dir, time.Since(began)
 	return out
+}
+
+// forget flushes Redis while nothing happens any more, and waits until what was lost is there again.
+func (w *world) forget(ctx context.Context) {
+	if err := flushRedis(ctx, w, fault{}); err != nil {
+		w.find(stuck, "flush Redis: %v", err)
+		return
+	}
+	w.note("Redis is flushed at rest")
+	if err := w.settle(ctx); err != nil {
+		w.find(stuck, "%s after Redis was flushed: %v", w.o.patience, err)
+		return
+	}
+	w.note("settled again")
 }
 
 // handOvers counts how often a plugin got another owner.
@@ -76,6 +95,19 @@ func handOvers(r *record) int {
 				n++
 			}
 			last[s.generation] = s.owner
+		}
+	}
+	return n
+}
+
+// sights counts how often a reader saw a read model in Redis that it had not seen so yet.
+func sights(r *record) int {
+	n := 0
+	for i := range r.plugins {
+		for _, s := range r.plugins[i].seen {
+			if len(s.meta) > 0 {
+				n++
+			}
 		}
 	}
 	return n
@@ -103,7 +135,7 @@ func TestTorture(t *testing.T) {
 					t.Errorf("seed %d found:\n%srun it again with: ESHOST_SEED=%d ESHOST_TORTURE_TIME=%s%s go test ./test/torture -run 'TestTorture/%s' -v\nits files are in %s",
 						seed, out.found, seed, lasts, clock, store, out.dir)
 				}
-				t.Logf("seed %d: %d events, %d hand-overs, %d faults in %s; found: %s", seed, out.events, out.handOvers, sum(out.drawn), out.took.Round(time.Second), out.found)
+				t.Logf("seed %d: %d events, %d hand-overs, %d sights of Redis, %d faults in %s; found: %s", seed, out.events, out.handOvers, out.sights, sum(out.drawn), out.took.Round(time.Second), out.found)
 			}
 			t.Logf("%s\n%s", store, table(runs))
 		})
@@ -121,7 +153,7 @@ func sum(m map[string]int) int {
 // table sums runs up.
 func table(runs []outcome) string {
 	drawn, found := map[string]int{}, map[kind]int{}
-	var events, handOvers, faulty int
+	var events, handOvers, sights, faulty int
 	for _, r := range runs {
 		for k, n := range r.drawn {
 			drawn[k] += n
@@ -134,10 +166,11 @@ func table(runs []outcome) string {
 		}
 		events += r.events
 		handOvers += r.handOvers
+		sights += r.sights
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "| seeds | faults | events | hand-overs | seeds that found something |\n| ---: | ---: | ---: | ---: | ---: |\n| %d | %d | %d | %d | %d |\n\n",
-		len(runs), sum(drawn), events, handOvers, faulty)
+	fmt.Fprintf(&b, "| seeds | faults | events | hand-overs | sights of Redis | seeds that found something |\n| ---: | ---: | ---: | ---: | ---: | ---: |\n| %d | %d | %d | %d | %d | %d |\n\n",
+		len(runs), sum(drawn), events, handOvers, sights, faulty)
 	b.WriteString("| fault | drawn |\n| --- | ---: |\n")
 	for _, k := range slices.Sorted(maps.Keys(drawn)) {
 		fmt.Fprintf(&b, "| %s | %d |\n", k, drawn[k])

@@ -3,7 +3,6 @@ package torture
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -18,6 +17,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/redis/go-redis/v9"
 
 	"eshost/host"
 	"eshost/host/bank"
@@ -51,7 +51,9 @@ type world struct {
 	// Of SQLite.
 	disk *disk
 
-	redis *redistest.Server
+	redis       *redistest.Server
+	redisReader *redis.Client
+	seen        map[string][]redisSnapshot // by plugin; the watch's
 
 	mu         sync.Mutex
 	timeline   *os.File
@@ -94,7 +96,7 @@ func (w *world) rand(stream uint64) *rand.Rand { return rand.New(rand.NewPCG(w.o
 // newWorld builds everything and starts the hosts. close takes it down.
 func newWorld(t *testing.T, o options) (w *world, err error) {
 	o.patience = cmp.Or(o.patience, 90*time.Second)
-	w = &world{t: t, o: o, began: time.Now(), sent: &sent{fates: map[string]fate{}}, modules: map[string][]byte{}, found: verdict{}, partitions: 3}
+	w = &world{t: t, o: o, began: time.Now(), sent: &sent{fates: map[string]fate{}}, modules: map[string][]byte{}, found: verdict{}, partitions: 3, seen: map[string][]redisSnapshot{}}
 	if w.dir, err = os.MkdirTemp(o.keep, fmt.Sprintf("eshost-torture-%s-%d-", o.store, o.seed)); err != nil {
 		return nil, err
 	}
@@ -113,6 +115,7 @@ func newWorld(t *testing.T, o options) (w *world, err error) {
 		return nil, fmt.Errorf("open the database: %w", err)
 	}
 	w.redis = redistest.Start(t)
+	w.redisReader = redis.NewClient(&redis.Options{Addr: w.redis.Addr(), MaxRetries: -1, ContextTimeoutEnabled: true})
 	if err := w.writeModules(); err != nil {
 		return nil, err
 	}
@@ -122,6 +125,12 @@ func newWorld(t *testing.T, o options) (w *world, err error) {
 			return nil, err
 		}
 		w.nodes = append(w.nodes, n)
+	}
+	if err := os.Mkdir(w.desk(), 0o755); err != nil {
+		return nil, err
+	}
+	if err := w.configureAll(); err != nil {
+		return nil, err
 	}
 	// The tables first, so that triggers can be put on them before anything happens.
 	if w.store, err = host.OpenStore(t.Context(), w.url(), "torture"); err != nil {
@@ -194,34 +203,41 @@ func (w *world) dial(ctx context.Context) (*pgx.Conn, error) {
 func (w *world) newNode(name string) (*node, error) {
 	n := &node{name: name, dir: filepath.Join(w.dir, name), binary: w.o.binary}
 	n.ended = func(node, how string) { w.find(died, "%s: %s", node, how) }
-	if err := os.Mkdir(n.dir, 0o755); err != nil {
-		return nil, err
-	}
-	database := w.url()
+	n.url = w.url()
+	var err error
 	if w.primary != nil {
-		var err error
 		if n.database, err = newProxy(w.primary.Address()); err != nil {
 			return nil, err
 		}
-		database = w.urlBy(n.database)
+		n.url = w.urlBy(n.database)
 	}
-	var err error
 	if n.redis, err = newProxy(w.redis.Addr()); err != nil {
 		return nil, err
 	}
-	n.url = database
-	return n, w.configure(n)
+	return n, os.Mkdir(n.dir, 0o755)
 }
 
-// configure writes a host's hosts.toml.
-func (w *world) configure(n *node) error {
+// configureAll writes every hosts.toml: the hosts', and that of people who run commands where no link fails.
+func (w *world) configureAll() error {
+	for _, n := range w.nodes {
+		if err := w.configure(n.dir, n.name, n.url, n.redis.address()); err != nil {
+			return err
+		}
+	}
+	return w.configure(w.desk(), "desk", w.url(), w.redis.Addr())
+}
+
+// desk is the folder of people who run commands.
+func (w *world) desk() string { return filepath.Join(w.dir, "desk") }
+
+func (w *world) configure(dir, name, database, redisAddr string) error {
 	var toml strings.Builder
 	fmt.Fprintf(&toml, "[host]\nname = %q\nlisten = \"127.0.0.1:0\"\ncache_dir = %q\nlease_ttl = %q\nlog_level = \"debug\"\n\n[store]\nurl = %q\n\n[redis]\nurl = \"redis://%s/0\"\ntimeout = \"500ms\"\n",
-		n.name, filepath.Join(built.dir, "cache"), ttl, n.url, n.redis.address())
+		name, filepath.Join(built.dir, "cache"), ttl, database, redisAddr)
 	for _, p := range w.plugins() {
 		fmt.Fprintf(&toml, "\n[plugins.%s]\nmodule = %q\n%s", p.name, w.module(p.module), p.toml())
 	}
-	path := filepath.Join(n.dir, "hosts.toml")
+	path := filepath.Join(dir, "hosts.toml")
 	if err := os.WriteFile(path+".new", []byte(toml.String()), 0o600); err != nil {
 		return err
 	}
@@ -236,7 +252,8 @@ func (w *world) writeModules() error {
 		return err
 	}
 	for name, from := range map[string]string{
-		"ledger":   ledgerModule(w.t),
+		"ledger":   guest(w.t, "ledger"),
+		"book":     guest(w.t, "book"),
 		"balances": filepath.Join(root, "plugins", "examples", "balances", "assemblyscript", "balances.wasm"),
 	} {
 		wasm, err := os.ReadFile(from)
@@ -265,10 +282,10 @@ func (w *world) swapModule(name string) error {
 	return os.Rename(path+".new", path)
 }
 
-// command runs the trusted binary on the database, without links.
+// command runs the trusted binary, without links.
 func (w *world) command(ctx context.Context, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, w.o.reference, append(args, "--store", w.url())...)
-	cmd.Dir = w.nodes[0].dir
+	cmd := exec.CommandContext(ctx, w.o.reference, args...)
+	cmd.Dir = w.desk()
 	cmd.SysProcAttr = childAttributes()
 	var errs strings.Builder
 	cmd.Stderr = &errs
@@ -324,6 +341,11 @@ func (w *world) close() {
 			n.database.close()
 		}
 	}
+	if w.redisReader != nil {
+		if err := w.redisReader.Close(); err != nil {
+			w.t.Errorf("close the reader of Redis: %v", err)
+		}
+	}
 	if w.store != nil {
 		if err := w.store.Close(); err != nil {
 			w.t.Errorf("close the store: %v", err)
@@ -352,114 +374,6 @@ func (w *world) close() {
 			w.t.Errorf("remove the run's files: %v", err)
 		}
 	}
-}
-
-// ids of plugins and what is declared of them.
-type pluginSpec struct {
-	name, module string
-	events       []string
-	more         string
-	order        string
-	emits        bool // it answers what asks
-	skipped      bool // people skip its poisonous events
-	rebuilt      bool // it is rebuilt now and then
-}
-
-func (p *pluginSpec) toml() string {
-	var quoted []string
-	for _, e := range p.events {
-		quoted = append(quoted, fmt.Sprintf("%q", e))
-	}
-	allow := `["state", "log"]`
-	if p.module == "ledger" {
-		allow = `["state", "log", "emit"]`
-	}
-	return fmt.Sprintf("events = [%s]\norder_by = %q\nallow = %s\n%s\n[plugins.%s.retry]\nattempts = 4\nbackoff = \"50ms..500ms\"\n"+
-		"[plugins.%[5]s.limits]\ntime = \"20s\"\n", strings.Join(quoted, ", "), p.order, allow, p.more, p.name)
-}
-
-var (
-	bankTypes   = []string{"AccountOpened", "Deposited", "Withdrawn"}
-	ledgerTypes = []string{"Noted", "Slow", "FailsOnce", "FailsTwice", "TrapsOnce", "Poison"}
-)
-
-// plugins are what the hosts run.
-func (w *world) plugins() []pluginSpec {
-	return []pluginSpec{
-		{name: "ledger", module: "ledger", events: ledgerTypes, order: "stream", more: "batch = 40\nlanes = 2", skipped: true},
-		{name: "copy", module: "ledger", events: ledgerTypes, order: "stream", more: "batch = 200"},
-		{name: "shared", module: "ledger", events: []string{"Shared", "Slow"}, order: "stream", more: "batch = 60\nlanes = 4", rebuilt: true},
-		{name: "whole", module: "ledger", events: []string{"Noted", "Slow", "Shared", "Echo"}, order: "all", more: "batch = 30"},
-		{name: "answers", module: "ledger", events: []string{"Ask", "AskFails"}, order: "stream", more: "batch = 50", emits: true, rebuilt: true},
-		{name: "parts", module: "ledger", events: ledgerTypes, order: "stream", more: fmt.Sprintf("partitions = %d\nbatch = 40", w.partitions)},
-		{name: "shares", module: "ledger", events: slices.DeleteFunc(slices.Clone(ledgerTypes), func(e string) bool { return e == "Poison" }),
-			order: "stream", more: "partitions = 2\nbatch = 60", rebuilt: true},
-		{name: "balances", module: "balances", events: bankTypes, order: "stream", rebuilt: true},
-	}
-}
-
-func (w *world) pluginNames() []string {
-	var names []string
-	for _, p := range w.plugins() {
-		names = append(names, p.name)
-	}
-	return names
-}
-
-// settle waits until the hosts have done all there is to do. It reports a plugin that does not get there.
-func (w *world) settle(ctx context.Context) error {
-	deadline := time.Now().Add(w.o.patience)
-	for {
-		err := w.settled(ctx)
-		if err == nil {
-			return nil
-		}
-		if time.Now().After(deadline) {
-			return err
-		}
-		pause(ctx, 50*time.Millisecond)
-	}
-}
-
-func (w *world) settled(ctx context.Context) error {
-	s := w.store
-	head, err := headOf(ctx, s)
-	if err != nil {
-		return err
-	}
-	pending, err := s.PendingRequests(ctx)
-	if err != nil {
-		return err
-	}
-	if len(pending) > 0 {
-		return fmt.Errorf("request %d, %s of %s, is still pending", pending[0].ID, pending[0].Action, pending[0].Plugin)
-	}
-	others, err := s.NotLive(ctx)
-	if err != nil {
-		return err
-	}
-	for _, g := range others {
-		if g.State == store.Building {
-			return fmt.Errorf("generation %d of %s is still being built, at %d of %d: %s %s", g.Number, g.Plugin, g.Position, head, g.Condition.State, g.Condition.Reason)
-		}
-	}
-	all, err := s.Plugins(ctx)
-	if err != nil {
-		return err
-	}
-	if len(all) < len(w.plugins()) {
-		return fmt.Errorf("only %d plugins have started", len(all))
-	}
-	for _, p := range all {
-		if p.Position < head || p.Retrying > 0 {
-			return fmt.Errorf("%s is at %d of %d, retries %d sequences, is %s: %s; its owner is %v", p.Plugin, p.Position, head, p.Retrying, p.Condition.State, p.Condition.Reason, p.Owner)
-		}
-	}
-	// What a plugin has just emitted is behind nobody's back.
-	if again, err := headOf(ctx, s); err != nil || again != head {
-		return errors.Join(err, fmt.Errorf("the log grows: %d, now %d", head, again))
-	}
-	return nil
 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
