@@ -57,8 +57,9 @@ TIME  ?= 30s
 torture: setup ## the long harness: three hosts and what can happen to them, many seeds, and a table
 	ESHOST_SEED=$(or $(SEED),1) ESHOST_TORTURE_SEEDS=$(SEEDS) ESHOST_TORTURE_TIME=$(TIME) ESHOST_TORTURE_CLOCK=1 $(GO) test -count=1 -v -timeout 0 -run 'TestTorture$$|TestClock' ./test/torture
 
+# MUTANT=Redis makes only those whose name has that word.
 mutants: setup ## make mistakes in the code one at a time, and have the harness find each
-	ESHOST_TORTURE_MUTANTS=1 $(GO) test -count=1 -v -timeout 0 -run 'TestMutants' ./test/torture
+	ESHOST_TORTURE_MUTANTS=1 $(GO) test -count=1 -v -timeout 0 -run 'TestMutants/$(MUTANT)' ./test/torture
 
 fuzz: ## run each fuzz target for a minute
 	scripts/fuzz 60s

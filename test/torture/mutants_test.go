@@ -120,6 +120,38 @@ var mutations = []mutation{
 		edits: []edit{{"host/store/postgres/commit.go", "\ts.queueInsert(batch, rows, new([]event.Position))\n",
 			"\tif len(rows) > 0 {\n\t\tfirst := &pgx.Batch{}\n\t\ts.queueInsert(first, rows, new([]event.Position))\n\t\tif err := s.commits.SendBatch(ctx, first).Close(); err != nil {\n\t\t\treturn err\n\t\t}\n\t}\n"}},
 	},
+	{
+		name: "a read model that Redis has lost goes on from the checkpoint in the database", store: "sqlite", want: []kind{lost},
+		edits: []edit{{"host/internal/redismodel/model.go", "\t\tseen, err = m.begin(ctx, generation, lease.Epoch, seen, err)\n",
+			"\t\tm.o.Start = func(context.Context) (event.Position, error) { return lease.Position, nil }\n\t\tseen, err = m.begin(ctx, generation, lease.Epoch, seen, err)\n"}},
+	},
+	{
+		name: "documents are written to Redis before the checkpoint", store: "sqlite", want: []kind{apart, duplicated},
+		edits: []edit{{"host/internal/redismodel/commit.go", "\tkeys, args, err := m.script(c)\n",
+			"\tif c.Position != c.Expected && len(c.Documents) > 0 {\n\t\tfirst := *c\n\t\tfirst.Position, first.Queue, first.Dequeue, first.Sequences, first.Answers = c.Expected, nil, nil, nil, nil\n" +
+				"\t\tif err := m.apply(ctx, &first); err != nil {\n\t\t\treturn err\n\t\t}\n\t}\n\tkeys, args, err := m.script(c)\n"}},
+	},
+	{
+		name: "Redis takes commits of owners that were replaced", store: "sqlite", want: []kind{apart, lost, duplicated, stale, wentBack},
+		edits: []edit{
+			{"host/internal/redismodel/script/commit.lua", "if meta[1] ~= ARGV[1] or meta[2] ~= ARGV[2] then return {'taken', meta[2] or ''} end\n", ""},
+			{"host/internal/redismodel/script/commit.lua", "if meta[4] ~= ARGV[4] then return {'moved', meta[4]} end\nif meta[3] ~= ARGV[3] then return {'repeated'} end\n", ""},
+		},
+	},
+	{
+		name:  "the script in Redis does not compare the checkpoint",
+		edits: []edit{{"host/internal/redismodel/script/commit.lua", "if meta[4] ~= ARGV[4] then return {'moved', meta[4]} end\n", ""}},
+		test:  []string{"./host/internal/redismodel", "-run", "TestRefusedCommitsChangeNothing$"},
+		why:   "the session and the number of its commit say the same",
+	},
+	{
+		name: "a read model in Redis is ready before it has got where it was begun", store: "sqlite", want: []kind{diverged},
+		edits: []edit{{"host/internal/redismodel/model.go", "\tif fresh.position >= head {\n", "\tif fresh.position <= head {\n"}},
+	},
+	{
+		name: "nobody looks at a read model in Redis at rest", store: "sqlite", want: []kind{stuck},
+		edits: []edit{{"host/internal/redismodel/feed.go", "\t\tif err := m.look(ctx); isLost(err) {\n", "\t\tif err := m.look(ctx); isLost(err) && ctx.Err() != nil {\n"}},
+	},
 }
 
 // files are the mutated files, by path.
