@@ -61,6 +61,7 @@ func allKinds() []faultKind {
 		{name: "Redis restarted", target: "redis", weight: 3, least: 0, most: 1000 * ms, do: restartRedis},
 		{name: "Redis hangs", target: "redis", weight: 3, least: 300 * ms, most: 3000 * ms, do: hangRedis},
 		{name: "cut off from Redis", target: "redis link", ofHost: true, weight: 6, least: 200 * ms, most: 3000 * ms, do: cutOffRedis},
+		{name: "late to Redis", target: "host", ofHost: true, weight: 6, least: ttl + 600*ms, most: ttl + 2000*ms, do: lateToRedis},
 		{name: "disk full", store: "sqlite", target: "database", needs: fillable, weight: 8, least: 300 * ms, most: 2500 * ms, do: fillDisk},
 		{name: "database locked", store: "sqlite", target: "database", weight: 5, least: 200 * ms, most: 2000 * ms, do: lockDatabase},
 		{name: "clock jump", store: "postgres", target: "clock", ofHost: true, needs: settable, weight: 8, do: jumpClock},
@@ -219,6 +220,21 @@ func cutOffRedis(ctx context.Context, w *world, f fault) error {
 	n.redis.set([]link{cut, hung, mute}[f.n%3], 0)
 	pause(ctx, f.lasts)
 	n.redis.set(passing, 0)
+	return nil
+}
+
+// lateToRedis holds back what a host says to Redis, and stops the host, until others have its plugins: what was said then
+// arrives, and is nothing to Redis any more.
+func lateToRedis(ctx context.Context, w *world, f fault) error {
+	const soon = 200 * time.Millisecond // a commit is under way by then
+	n := w.nodes[f.node]
+	n.redis.set(hung, 0)
+	pause(ctx, soon)
+	n.signal(syscall.SIGSTOP)
+	pause(ctx, f.lasts-2*soon)
+	n.redis.set(passing, 0)
+	pause(ctx, soon)
+	n.signal(syscall.SIGCONT)
 	return nil
 }
 

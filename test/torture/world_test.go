@@ -115,7 +115,7 @@ func newWorld(t *testing.T, o options) (w *world, err error) {
 		return nil, fmt.Errorf("open the database: %w", err)
 	}
 	w.redis = redistest.Start(t)
-	w.redisReader = redis.NewClient(&redis.Options{Addr: w.redis.Addr(), MaxRetries: -1, ContextTimeoutEnabled: true})
+	w.redisReader = redis.NewClient(&redis.Options{Addr: w.redis.Addr(), MaxRetries: -1, DialerRetries: 1, ContextTimeoutEnabled: true})
 	if err := w.writeModules(); err != nil {
 		return nil, err
 	}
