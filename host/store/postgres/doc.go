@@ -2,8 +2,8 @@
 //
 // # What it owns
 //
-// A schema (eshost by default) with the tables of migration/, three connection pools, and one
-// connection for each open tail. The events table is shared: applications may INSERT into it in their
+// A schema (eshost by default) with the tables of migration/, three connection pools, one connection for the host's
+// registration, and one for each open tail. The events table is shared: applications may INSERT into it in their
 // own transactions, however long those take. Mapping is the one place that knows the table's names.
 //
 // # The watermark

@@ -19,21 +19,28 @@ func (s *Store) RegisterHost(ctx context.Context, h store.Host, ttl time.Duratio
 		return fmt.Errorf("register host: %w", err)
 	}
 	var news bool
-	batch := &pgx.Batch{}
-	batch.Queue(s.sql.registerHost, h.ID, h.Name, h.Process, h.StartedAt, ttl.Microseconds(), h.Weight, declares).QueryRow(func(row pgx.Row) error {
-		return row.Scan(&news)
+	err = s.renewals.with(ctx, func(conn *pgx.Conn) error {
+		batch := &pgx.Batch{}
+		batch.Queue(s.sql.registerHost, h.ID, h.Name, h.Process, h.StartedAt, ttl.Microseconds(), h.Weight, declares).QueryRow(func(row pgx.Row) error {
+			return row.Scan(&news)
+		})
+		batch.Queue(s.sql.sweepHosts, h.ID)
+		err := conn.SendBatch(ctx, batch).Close()
+		if err == nil && news {
+			s.ringOn(ctx, conn)
+		}
+		return err
 	})
-	batch.Queue(s.sql.sweepHosts, h.ID)
-	err = s.commits.SendBatch(ctx, batch).Close()
-	if err == nil && news {
-		s.ring(ctx)
-	}
 	return fail(ctx, "register host", err)
 }
 
 // RenewHost implements store.State.
 func (s *Store) RenewHost(ctx context.Context, hostID string, ttl time.Duration) error {
-	done, err := s.commits.Exec(ctx, s.sql.renewHost, hostID, ttl.Microseconds())
+	var done tag
+	err := s.renewals.with(ctx, func(conn *pgx.Conn) (err error) {
+		done, err = conn.Exec(ctx, s.sql.renewHost, hostID, ttl.Microseconds())
+		return err
+	})
 	if err == nil && done.RowsAffected() == 0 {
 		return fmt.Errorf("renew host %s: %w", hostID, store.ErrNotFound)
 	}
@@ -54,10 +61,14 @@ func (s *Store) RemoveHost(ctx context.Context, hostID string) error {
 
 // ring makes other hosts look at what has just been committed. It is no part of that transaction, in which it could be
 // heard before the change is seen. If it fails they look a little later.
-func (s *Store) ring(ctx context.Context) {
+func (s *Store) ring(ctx context.Context) { s.ringOn(ctx, s.commits) }
+
+func (s *Store) ringOn(ctx context.Context, on interface {
+	Exec(ctx context.Context, sql string, args ...any) (tag, error)
+}) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), ringPatience)
 	defer cancel()
-	_, _ = s.commits.Exec(ctx, s.sql.ring)
+	_, _ = on.Exec(ctx, s.sql.ring)
 }
 
 // ringPatience is enough for a database that has answered a moment ago.

@@ -34,7 +34,8 @@ type Options struct {
 	// Defaults to 5s.
 	ConnectTimeout time.Duration
 	// AppendConnections, CommitConnections and ReadConnections bound three pools, so that appends,
-	// commits with leases, and reads cannot starve one another. Each open Tail adds one connection.
+	// commits, and reads cannot starve one another. The host's registration has one connection
+	// of its own, and so has each open Tail.
 	// Default to 4, 6 and 6.
 	AppendConnections, CommitConnections, ReadConnections int
 }

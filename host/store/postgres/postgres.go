@@ -23,6 +23,7 @@ type Store struct {
 
 	// Pools of their own: neither a rush of appends, nor slow commits, nor large reads keep the others waiting.
 	appends, commits, reads *pgxpool.Pool
+	renewals                *renewals
 }
 
 var _ store.Store = (*Store)(nil)
@@ -40,7 +41,7 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{target: t, schema: o.Schema, events: o.Events}
+	s := &Store{target: t, schema: o.Schema, events: o.Events, renewals: newRenewals(t)}
 	if err := s.prepare(ctx, o.NoMigrate); err != nil {
 		return nil, err
 	}
@@ -50,7 +51,7 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 		as          session
 	}{{&s.appends, o.AppendConnections, steady}, {&s.commits, o.CommitConnections, steady}, {&s.reads, o.ReadConnections, fresh}} {
 		if *p.pool, err = t.pool(ctx, p.connections, p.as); err != nil {
-			s.closePools()
+			s.closeAll()
 			return nil, fmt.Errorf("make a connection pool: %s", describe(err))
 		}
 	}
@@ -134,14 +135,15 @@ FROM {migrations} ORDER BY version LIMIT 1`)).Scan(&made, &database)
 
 // Close closes all connections but those of open tails. It waits for calls that are under way.
 func (s *Store) Close() error {
-	s.closePools()
+	s.closeAll()
 	return nil
 }
 
-func (s *Store) closePools() {
+func (s *Store) closeAll() {
 	for _, pool := range []*pgxpool.Pool{s.appends, s.commits, s.reads} {
 		if pool != nil {
 			pool.Close()
 		}
 	}
+	s.renewals.close()
 }
