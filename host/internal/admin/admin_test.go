@@ -47,6 +47,44 @@ func TestWaitHurries(t *testing.T) {
 	}
 }
 
+// TestWaitWakes reads after a commit that comes right after one of the looks for it. The host that makes the commit wakes
+// who waits: nothing here happens by looking again after a while.
+func TestWaitWakes(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ startsAt, commitsAfter int }{
+		"before it waits":       {1, 1},
+		"while it waits":        {1, 2},
+		"of one that starts":    {2, 2},
+		"of one that starts up": {2, 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h, changes := newFakeHost(), &Changes{}
+			h.startsAt = c.startsAt
+			h.found = func(finds int) {
+				if finds == c.commitsAfter {
+					h.commit(changes, 1)
+				}
+			}
+			url := serve(t, h, Options{Changes: changes, Limits: Limits{Poll: time.Hour}})
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second) // far less than it may wait
+			defer cancel()
+			r, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/v1/plugins/p/documents/c/k?after=1&timeout=5m", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			res, err := http.DefaultClient.Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer res.Body.Close()
+			if body := text(t, res); res.StatusCode != http.StatusNotFound || res.Header.Get(headerCheckpoint) != "1" { // there is no such document
+				t.Errorf("%s at %q: %s", res.Status, res.Header.Get(headerCheckpoint), body)
+			}
+		})
+	}
+}
+
 // TestQueueFull fills the queue of appends: by requests, and by bytes.
 func TestQueueFull(t *testing.T) {
 	t.Parallel()

@@ -45,7 +45,7 @@ func (s *server) readModel(w http.ResponseWriter, r *http.Request, p *params) (s
 		return gen, err
 	}
 	if len(after) > 0 {
-		if gen, err = s.await(w, r, name, position, timeout); err != nil {
+		if gen, err = s.await(w, r, name, gen, position, timeout); err != nil {
 			return gen, err
 		}
 	}
@@ -88,8 +88,9 @@ func starting(err error) bool {
 }
 
 // await waits until a plugin has handled a position, whichever host it belongs to. It gives up when the
-// time is over, and at once when the plugin cannot get there before somebody mends something.
-func (s *server) await(w http.ResponseWriter, r *http.Request, name string, position event.Position, timeout time.Duration) (store.Generation, error) {
+// time is over, and at once when the plugin cannot get there before somebody mends something. gen is the plugin's live
+// generation as it was found, empty before there is one.
+func (s *server) await(w http.ResponseWriter, r *http.Request, name string, gen store.Generation, position event.Position, timeout time.Duration) (store.Generation, error) {
 	if !s.waits.take() {
 		return store.Generation{}, unavailable("too-many-waits", time.Second, "try again, or read without after",
 			"%d requests wait for a checkpoint already", s.o.Limits.Waits)
@@ -99,12 +100,12 @@ func (s *server) await(w http.ResponseWriter, r *http.Request, name string, posi
 	ctx, cancel := context.WithTimeout(r.Context(), timeout)
 	defer cancel()
 	var looked time.Time
-	var gen store.Generation
 	for {
 		var moved <-chan struct{}
 		if gen.ID != 0 {
-			moved = s.o.Changes.moved(gen.ID)
+			moved = s.o.Changes.moved(gen.ID) // from before the look, which may be followed by the commit at once
 		}
+		listens := gen.ID
 		var err error
 		gen, err = s.reached(r.Context(), name, position)
 		var stuck *stuckError
@@ -123,6 +124,9 @@ func (s *server) await(w http.ResponseWriter, r *http.Request, name string, posi
 		}
 		if errors.Is(err, errShort) {
 			s.o.Host.Hurry(name)
+		}
+		if gen.ID != listens {
+			continue // it has started meanwhile, or another generation is live
 		}
 		timer := time.NewTimer(s.o.Limits.Poll)
 		select {

@@ -29,6 +29,9 @@ type fakeHost struct {
 	grown     chan struct{}
 	appending func(context.Context) error
 	scans     []int
+	finds     int
+	found     func(finds int) // called after each look for the plugin, with their number
+	startsAt  int             // the look that first finds it
 }
 
 func newFakeHost() *fakeHost {
@@ -37,7 +40,7 @@ func newFakeHost() *fakeHost {
 		grown: make(chan struct{})}
 }
 
-func (h *fakeHost) Status() Status { return Status{ID: "self"} }
+func (h *fakeHost) Status() Status { return Status{ID: "self", Plugins: []Plugin{{Name: "p"}}} }
 
 func (h *fakeHost) Log() (watermark, head event.Position) {
 	h.mu.Lock()
@@ -52,8 +55,17 @@ func (h *fakeHost) Hurry(plugin string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if plugin == "p" {
-		h.gen.Position = event.Position(len(h.events))
+		h.gen.Position = max(h.gen.Position, event.Position(len(h.events)))
 	}
+}
+
+// commit moves the plugin.
+func (h *fakeHost) commit(changes *Changes, position event.Position) {
+	h.mu.Lock()
+	c := store.Commit{Generation: h.gen.ID, Expected: h.gen.Position, Position: position}
+	h.gen.Position = position
+	h.mu.Unlock()
+	changes.Committed(&c)
 }
 
 func (h *fakeHost) Append(ctx context.Context, req store.AppendRequest) ([]store.Recorded, error) {
@@ -65,11 +77,16 @@ func (h *fakeHost) Append(ctx context.Context, req store.AppendRequest) ([]store
 
 func (h *fakeHost) FindPlugin(_ context.Context, plugin string) (store.Generation, error) {
 	h.mu.Lock()
-	defer h.mu.Unlock()
-	if plugin != "p" {
+	h.finds++
+	gen, finds := h.gen, h.finds
+	h.mu.Unlock()
+	if plugin != "p" || finds < h.startsAt {
 		return store.Generation{}, store.ErrNotFound
 	}
-	return h.gen, nil
+	if h.found != nil {
+		h.found(finds)
+	}
+	return gen, nil
 }
 
 func (h *fakeHost) Plugins(context.Context) ([]store.PluginStatus, error) {
