@@ -363,3 +363,35 @@ func TestLoadEach(t *testing.T) {
 		})
 	}
 }
+
+// TestLoadHost reads what a host listens on, whatever else is wrong.
+func TestLoadHost(t *testing.T) {
+	t.Parallel()
+	const good = "[host]\nlisten = \"127.0.0.1:9\"\n"
+	for name, c := range map[string]struct{ file, fails string }{
+		"alone":            {file: good},
+		"others are wrong": {file: good + "[store]\nurl = 3\n[plugins.\"B!\"]\nmodul = 1\n[hosts]\n"},
+		"it is wrong":      {file: good + "log = 3\n", fails: "host.log"},
+		"no table":         {file: "host = 3\n", fails: "host"},
+		"not TOML":         {file: good + "[plugins.b\n", fails: "not TOML"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			file := filepath.Join(t.TempDir(), FileName)
+			if err := os.WriteFile(file, []byte(c.file), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			h, err := LoadHost(file, func(string) string { return "" })
+			switch {
+			case c.fails != "":
+				if err == nil || !strings.Contains(err.Error(), c.fails) {
+					t.Errorf("the error is %v", err)
+				}
+			case err != nil:
+				t.Error(err)
+			case h.Listen != "127.0.0.1:9":
+				t.Errorf("it listens on %q", h.Listen)
+			}
+		})
+	}
+}

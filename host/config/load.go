@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/BurntSushi/toml"
@@ -35,7 +36,7 @@ func Load(file string, getenv func(string) string) (*Config, error) {
 	return Parse(file, data, getenv)
 }
 
-// LoadEach is Load for a host that runs already: a plugin's section with mistakes is left out and named in wrong, with
+// LoadEach is Load for a host that runs already, and for those who ask about it: a plugin's section with mistakes is left out and named in wrong, with
 // its *Error. It fails as Load does if something else in the file is wrong.
 func LoadEach(file string, getenv func(string) string) (cfg *Config, wrong map[string]error, err error) {
 	data, err := readFile(file)
@@ -52,6 +53,24 @@ func LoadEach(file string, getenv func(string) string) (cfg *Config, wrong map[s
 	}
 	cfg.Plugins = slices.DeleteFunc(cfg.Plugins, func(p Plugin) bool { return wrong[p.Name] != nil })
 	return cfg, wrong, nil
+}
+
+// LoadHost reads the [host] section of a hosts.toml alone. It fails as Load does if that has mistakes, or if the file is
+// no TOML.
+func LoadHost(file string, getenv func(string) string) (*Host, error) {
+	data, err := readFile(file)
+	if err != nil {
+		return nil, err
+	}
+	cfg, mistakes, err := decode(file, data, getenv)
+	if err != nil {
+		return nil, err
+	}
+	mistakes = slices.DeleteFunc(mistakes, func(m Mistake) bool { return m.Key != "host" && !strings.HasPrefix(m.Key, "host.") })
+	if len(mistakes) > 0 {
+		return nil, &Error{mistakes}
+	}
+	return &cfg.Host, nil
 }
 
 func readFile(file string) ([]byte, error) {

@@ -108,7 +108,7 @@ func benchModules(folder string) (map[string]string, error) {
 // benchStore returns the database that --store names, or one of the benchmark's own.
 func (a *app) benchStore(ctx context.Context, folder string) (url string, stop func() error, err error) {
 	if a.storeURL != "" {
-		url, _, err = a.locateStore()
+		url, err = a.givenStore()
 		return url, func() error { return nil }, err
 	}
 	// Commits wait for the disk, as they do in production; the rest is what a server of this size has.

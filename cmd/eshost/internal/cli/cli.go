@@ -26,6 +26,8 @@ type app struct {
 	json       bool
 	// started says that the arguments were understood: an error from then on is no wrong use.
 	started bool
+	// warned says that people know what is wrong with sections of hosts.toml.
+	warned bool
 }
 
 // Main runs one command and returns the exit code. When ctx ends the command stops as soon as what it

@@ -80,11 +80,7 @@ func (a *app) knownPlugins(ctx context.Context) []string {
 			return names
 		}
 	}
-	conf, err := a.config()
-	if err != nil {
-		return nil
-	}
-	return (&target{conf: conf}).withDeclared(nil)
+	return a.declaredPlugins()
 }
 
 func (a *app) knownCollections(ctx context.Context, plugin string) []string {

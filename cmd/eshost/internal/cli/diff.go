@@ -120,15 +120,18 @@ func (a *app) diff(ctx context.Context, name string, r *diffRun) error {
 	return errors.Join(a.printDiff(report, r.limit), judgeDiff(report))
 }
 
-// declaredPlugin is a plugin's section of hosts.toml.
+// declaredPlugin is a plugin's section of hosts.toml, in which nothing may be wrong.
 func (a *app) declaredPlugin(name string) (*config.Plugin, error) {
-	conf, err := a.config()
+	conf, wrong, err := a.sections()
 	if err != nil {
 		return nil, err
 	}
+	if wrong[name] != nil {
+		return nil, wrong[name]
+	}
 	p := conf.Plugin(name)
 	if p == nil {
-		known := (&target{conf: conf}).withDeclared(nil)
+		known := (&target{conf: conf, wrong: wrong}).withDeclared(nil)
 		return nil, badInput(suggestion(name, known, "declared plugins: "+words(known)), "hosts.toml declares no plugin %q", name)
 	}
 	return p, nil

@@ -21,7 +21,8 @@ func (a *app) healthCommand() *cobra.Command {
 		Use:   "health",
 		Short: "Ask the host that runs on this machine whether it is ready",
 		Long: `health asks the listener of hosts.toml's host for /readyz, on this machine, and says what it answers. It is for
-containers and supervisors where there is no other HTTP client. It exits with 0 if the host is ready, else with 1.`,
+containers and supervisors where there is no other HTTP client. It exits with 0 if the host is ready, else with 1.
+Of hosts.toml it needs [host] alone: what is wrong in other sections does not stop a host that runs.`,
 		Example: `  eshost health
   eshost health --config /etc/eshost/hosts.toml`,
 		ValidArgsFunction: completeNothing,
@@ -40,14 +41,14 @@ type health struct {
 }
 
 func (a *app) health(ctx context.Context) error {
-	conf, err := a.config()
+	h, err := config.LoadHost(a.configPath(), a.getenv)
 	if err != nil {
-		return err
+		return a.explainMissing(err)
 	}
-	if conf.Host.Listen == "" {
+	if h.Listen == "" {
 		return badInput(`set host.listen in hosts.toml, or look at the store with: eshost status`, "the host has no listener to ask")
 	}
-	url := readinessURL(conf.Host)
+	url := readinessURL(*h)
 	ctx, cancel := context.WithTimeout(ctx, healthPatience)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)

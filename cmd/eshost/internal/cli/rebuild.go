@@ -165,10 +165,8 @@ func (t *target) giveModule(ctx context.Context, plugin, file string) (string, e
 		return "", err
 	}
 	var memory int64
-	if t.conf != nil {
-		if p := t.conf.Plugin(plugin); p != nil {
-			memory = p.Limits.Memory
-		}
+	if p := t.section(plugin); p != nil {
+		memory = p.Limits.Memory
 	}
 	if _, err := host.CheckModule(ctx, file, memory); err != nil {
 		return "", err

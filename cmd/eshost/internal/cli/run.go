@@ -35,7 +35,7 @@ func (a *app) run(ctx context.Context) error {
 		return err
 	}
 	if a.storeURL != "" {
-		if conf.Store.URL, _, err = a.locateStore(); err != nil {
+		if conf.Store.URL, err = a.givenStore(); err != nil {
 			return err
 		}
 	}

@@ -168,7 +168,11 @@ func (t *target) report(ctx context.Context) (*statusReport, error) {
 	}
 	for _, name := range t.withDeclared(names)[len(names):] {
 		declared := true
-		r.Plugins = append(r.Plugins, pluginReport{Name: name, Declared: &declared, State: stateNotStarted, Reason: whyNotStarted(hosts), Lag: state.Watermark})
+		reason := whyNotStarted(hosts)
+		if wrong := t.wrong[name]; wrong != nil {
+			reason = strings.ReplaceAll(wrong.Error(), "\n", "; ")
+		}
+		r.Plugins = append(r.Plugins, pluginReport{Name: name, Declared: &declared, State: stateNotStarted, Reason: reason, Lag: state.Watermark})
 	}
 	slices.SortFunc(r.Plugins, func(a, b pluginReport) int { return strings.Compare(a.Name, b.Name) })
 	if err := r.addRefused(ctx, t); err != nil {
@@ -235,8 +239,8 @@ func (t *target) reportPlugin(p *store.PluginStatus, hosts []store.Host, waterma
 		declared := t.declares(p.Plugin)
 		r.Declared = &declared
 	}
-	if t.conf != nil && t.declares(p.Plugin) && t.conf.Plugin(p.Plugin).Target != config.TargetStore {
-		r.Target = string(t.conf.Plugin(p.Plugin).Target)
+	if section := t.section(p.Plugin); section != nil && section.Target != config.TargetStore {
+		r.Target = string(section.Target)
 	}
 	for i := range p.Partitions {
 		part := &p.Partitions[i]

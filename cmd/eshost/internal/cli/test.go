@@ -103,11 +103,16 @@ Flags go before the section. Without --plugin everything is allowed, and the plu
 
 // completeDeclared completes the plugins of hosts.toml.
 func (a *app) completeDeclared(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-	conf, err := a.config()
+	return a.declaredPlugins(), cobra.ShellCompDirectiveNoFileComp
+}
+
+// declaredPlugins are the names of the plugins of hosts.toml, if there is one.
+func (a *app) declaredPlugins() []string {
+	conf, wrong, err := a.sections()
 	if err != nil {
-		return nil, cobra.ShellCompDirectiveNoFileComp
+		return nil
 	}
-	return (&target{conf: conf}).withDeclared(nil), cobra.ShellCompDirectiveNoFileComp
+	return (&target{conf: conf, wrong: wrong}).withDeclared(nil)
 }
 
 func (a *app) test(ctx context.Context, r *trialRun) error {
@@ -185,14 +190,9 @@ func (a *app) trialPlugin(r *trialRun) (config.Plugin, error) {
 		p = config.NewPlugin(strings.TrimSuffix(filepath.Base(r.module), ".wasm"), r.module)
 		p.Allow = host.Grants()
 	} else {
-		conf, err := a.config()
+		declared, err := a.declaredPlugin(r.plugin)
 		if err != nil {
 			return p, err
-		}
-		declared := conf.Plugin(r.plugin)
-		if declared == nil {
-			known := (&target{conf: conf}).withDeclared(nil)
-			return p, badInput(suggestion(r.plugin, known, "declared plugins: "+words(known)), "hosts.toml declares no plugin %q", r.plugin)
 		}
 		p = *declared
 	}

@@ -54,7 +54,7 @@ func (a *app) wait(ctx context.Context, plugin, position string, timeout time.Du
 		return err
 	}
 	defer t.Close()
-	if !t.declares(plugin) {
+	if t.section(plugin) == nil {
 		if _, err := t.plugin(ctx, plugin); err != nil {
 			return err
 		}
