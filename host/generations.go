@@ -194,6 +194,10 @@ func (p *hosted) rebuild(ctx context.Context, h *Host, r store.Request) (string,
 	if p.inRedis() {
 		return p.rebuildInRedis(ctx, h, r)
 	}
+	if pin := p.conf.SHA256; pin != "" && r.Digest != "" && r.Digest != pin {
+		return "", &Error{Subject: pluginSubject(p.conf.Name), Err: fmt.Errorf("the given module's SHA-256 is %s, hosts.toml pins %s", r.Digest, pin),
+			hint: fmt.Sprintf("put that module in the place of %s and change the pin to sha256 = %q, then: eshost rebuild %s", p.conf.Module, r.Digest, p.conf.Name)}
+	}
 	wasm, _, err := readModule(p.conf.Module)
 	if err != nil {
 		return "", fmt.Errorf("read the declared module: %w", err)

@@ -56,7 +56,7 @@ func (p *hosted) settleModule(ctx context.Context, h *Host, gen store.Generation
 	p.setUnits(rows)
 	defer h.lookAtLeases()
 	if in.Digest != "" && in.InsteadOf == declared {
-		return p.standIn(ctx, h, in.Digest, p.conf)
+		return p.standIn(ctx, h, in.Digest)
 	}
 	if p.conf.OnChange == config.OnChangeRebuild {
 		if err := p.keepDeclared(ctx, h, declared); err != nil {
@@ -64,26 +64,24 @@ func (p *hosted) settleModule(ctx context.Context, h *Host, gen store.Generation
 		}
 		if digest != "" && digest != declared {
 			p.wantsBuild.Store(true)
-			unpinned := p.conf // the pin is for the new module, which is built with
-			unpinned.SHA256 = ""
-			return p.standIn(ctx, h, digest, unpinned)
+			return p.standIn(ctx, h, digest)
 		}
 	}
 	return p.useDeclared(ctx, h, declared)
 }
 
 // standIn has a stored module run in the place of the declared one. Where that cannot be the declared one goes on.
-func (p *hosted) standIn(ctx context.Context, h *Host, digest string, conf config.Plugin) error {
+func (p *hosted) standIn(ctx context.Context, h *Host, digest string) error {
 	if p.digest() == digest {
 		return nil
 	}
-	wasm, err := h.store.Module(ctx, digest)
+	m, err := p.storedModule(ctx, h, digest)
 	if err == nil {
-		var m *plugin.Module
-		if m, err = compileModule(ctx, h.engine, conf, wasm); err == nil {
-			p.setNext(ctx, m)
-			return nil
+		if pin := p.conf.SHA256; pin != "" && pin != digest {
+			h.log.Info("the module that made the read model goes on with it in the place of the pinned one", "plugin", p.conf.Name, "digest", digest, "pinned", pin)
 		}
+		p.setNext(ctx, m)
+		return nil
 	}
 	if !errors.Is(err, store.ErrNotFound) && !errors.Is(err, ErrModule) {
 		return fmt.Errorf("read the module of plugin %q: %w", p.conf.Name, err)
@@ -117,12 +115,9 @@ func (p *hosted) keepDeclared(ctx context.Context, h *Host, declared string) err
 // moduleOf loads a module by its digest where the store has it, else the declared one.
 func (p *hosted) moduleOf(ctx context.Context, h *Host, digest string) (*plugin.Module, error) {
 	if digest != "" {
-		wasm, err := h.store.Module(ctx, digest)
-		if err == nil {
-			return compileModule(ctx, h.engine, p.conf, wasm)
-		}
+		m, err := p.storedModule(ctx, h, digest)
 		if !errors.Is(err, store.ErrNotFound) {
-			return nil, fmt.Errorf("read the module: %w", err)
+			return m, err
 		}
 	}
 	wasm, _, err := readModule(p.conf.Module)
@@ -130,6 +125,22 @@ func (p *hosted) moduleOf(ctx context.Context, h *Host, digest string) (*plugin.
 		return nil, fmt.Errorf("read the declared module: %w", err)
 	}
 	return compileModule(ctx, h.engine, p.conf, wasm)
+}
+
+// storedModule loads a module from the store. The pin of hosts.toml is for the module in the plugin's file; this one is
+// held to the digest that was recorded of it.
+func (p *hosted) storedModule(ctx context.Context, h *Host, digest string) (*plugin.Module, error) {
+	wasm, err := h.store.Module(ctx, digest)
+	if err != nil {
+		return nil, fmt.Errorf("read a module from the store: %w", err)
+	}
+	if is := digestOf(wasm); is != digest {
+		return nil, &Error{Subject: pluginSubject(p.conf.Name), Err: &unusable{fmt.Errorf("the module stored as %s has SHA-256 %s", digest, is)},
+			hint: "the database is damaged, or somebody has changed it: put it in order"}
+	}
+	conf := p.conf
+	conf.SHA256 = ""
+	return compileModule(ctx, h.engine, conf, wasm)
 }
 
 // liveState is the store of the plugin's live generation.

@@ -58,11 +58,7 @@ func (p *hosted) startBuild(ctx context.Context, h *Host, gen *store.GenerationS
 		return fmt.Errorf("generation %d has %d partitions, the live one has %d: give it up with eshost rebuild %s --drop-old --generation %[1]d",
 			gen.Number, len(rows), len(leaders), p.conf.Name)
 	}
-	wasm, err := h.store.Module(ctx, gen.Module)
-	if err != nil {
-		return fmt.Errorf("read the module to build with: %w", err)
-	}
-	m, err := compileModule(ctx, h.engine, p.conf, wasm)
+	m, err := p.storedModule(ctx, h, gen.Module)
 	if err != nil {
 		return err
 	}

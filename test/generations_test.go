@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -16,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	_ "modernc.org/sqlite"
 
+	"eshost/host"
 	"eshost/host/event"
 	"eshost/host/store"
 )
@@ -362,6 +364,55 @@ func TestChangeRebuilds(t *testing.T) {
 	})
 }
 
+// TestRollbackOfPinned changes a pinned module and its pin, which rebuilds the read model, and goes back: the pin is for
+// the module in the file, not for the one that made the earlier read model. It is gone on with after a restart.
+func TestRollbackOfPinned(t *testing.T) {
+	t.Parallel()
+	onEachStore(t, func(t *testing.T, storeURL string) {
+		first, second := read(t, balancesModule(t, "assemblyscript")), louder(t)
+		pin := func(wasm []byte) string { return fmt.Sprintf("sha256 = %q", digest(wasm)) }
+		p := newProject(t, storeURL, "h", plugin{"balances", "module.wasm", bankTypes + "\non_change = \"rebuild\"\n" + pin(first)})
+		p.put("module.wasm", first)
+		s := openStore(t, storeURL)
+		appendBank(t, s, 1, 500)
+		h := p.host()
+		h.ready()
+		settledNow(t, s, "balances")
+		m := modelOf(t, s)
+		running := func(wasm []byte) {
+			t.Helper()
+			awaitStatus(t, h.ready(), "the module runs", func(st host.Status) error {
+				if len(st.Plugins) != 1 || st.Plugins[0].Digest != digest(wasm) {
+					return fmt.Errorf("not %s: %+v", digest(wasm), st.Plugins)
+				}
+				return nil
+			})
+		}
+
+		toml := string(read(t, filepath.Join(p.dir, "hosts.toml")))
+		p.put("module.wasm", second)
+		p.put("hosts.toml", []byte(strings.Replace(toml, pin(first), pin(second), 1)))
+		awaitGenerations(t, s, "balances", "1 retired, 2 live")
+		running(second)
+		compareDocuments(t, "rebuilt", documents(t, s, "balances", "balances"), loud(m.balances))
+
+		p.must("rebuild", "balances", "--rollback")
+		awaitGenerations(t, s, "balances", "1 live, 2 retired")
+		running(first)
+		h.stop()
+		h = p.host()
+		h.ready()
+		running(first)
+		settledNow(t, s, "balances")
+		compareDocuments(t, "gone back", documents(t, s, "balances", "balances"), m.balances)
+
+		p.must("rebuild", "balances", "--rollback") // forward again
+		running(second)
+		compareDocuments(t, "gone forward", documents(t, s, "balances", "balances"), loud(m.balances))
+		h.stop()
+	})
+}
+
 // TestRebuildEmitsOnce rebuilds a plugin that emits events, goes back and forward, while it gets more to do: each of its
 // events is there once.
 func TestRebuildEmitsOnce(t *testing.T) {
@@ -426,7 +477,7 @@ func TestRebuildIsRefused(t *testing.T) {
 		want string
 		args []string
 	}{
-		{exitFailed, "pinned is", []string{"balances", "--module", "louder.wasm"}},
+		{exitFailed, "change the pin to sha256 = ", []string{"balances", "--module", "louder.wasm"}},
 		{exitInput, "broken.wasm", []string{"balances", "--module", "broken.wasm"}},
 		{exitMissing, "missing.wasm", []string{"balances", "--module", "missing.wasm"}},
 		{exitInput, "no plugin", []string{"nobody"}},
