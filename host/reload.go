@@ -12,6 +12,7 @@ import (
 
 	"github.com/fsnotify/fsnotify"
 
+	"eshost/host/config"
 	"eshost/host/store"
 )
 
@@ -49,6 +50,7 @@ type reloader struct {
 	h     *Host
 	file  string              // hosts.toml; empty means that only the modules are watched
 	files map[string]*watched // by path
+	redis config.Redis        // as hosts.toml has it now; the host goes by the one it was started with
 
 	fs      *fsnotify.Watcher // nil where the operating system cannot tell of changes
 	folders map[string]bool   // that fs watches
@@ -61,7 +63,7 @@ type watched struct {
 }
 
 func newReloader(h *Host) *reloader {
-	r := &reloader{h: h, file: h.o.ConfigFile, files: make(map[string]*watched), folders: make(map[string]bool)}
+	r := &reloader{h: h, file: h.o.ConfigFile, redis: h.conf.Redis, files: make(map[string]*watched), folders: make(map[string]bool)}
 	for _, p := range h.list() {
 		r.note(p.conf.Module, p.stamp)
 	}

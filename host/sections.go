@@ -2,6 +2,8 @@ package host
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"reflect"
 	"slices"
 
@@ -20,6 +22,7 @@ func (r *reloader) applyFile(ctx context.Context) []ReloadOutcome {
 		return []ReloadOutcome{{Result: ReloadRefused, Reason: err.Error()}}
 	}
 	defer r.h.declareAgain()
+	r.redis = conf.Redis
 	all := r.applySettings(ctx, conf)
 	r.h.mu.Lock()
 	clear(r.h.refused) // those that still are wrong are refused again
@@ -58,12 +61,7 @@ func (r *reloader) applySettings(ctx context.Context, conf *config.Config) []Rel
 
 // apply loads a plugin whose section is new or has changed and lets it take the place of the one before, if there is one.
 func (r *reloader) apply(ctx context.Context, section config.Plugin, before *hosted) ReloadOutcome {
-	p, err := loadPlugin(ctx, r.h.engine, section)
-	if err == nil {
-		if err = tryStart(ctx, p.module); err != nil {
-			err = p.startError(err)
-		}
-	}
+	p, err := r.load(ctx, section)
 	if err != nil {
 		return r.refuse(ctx, section.Name, err)
 	}
@@ -82,6 +80,34 @@ func (r *reloader) apply(ctx context.Context, section config.Plugin, before *hos
 	r.h.mu.Unlock()
 	r.h.start(p)
 	return o
+}
+
+// load loads a plugin that can run in this host.
+func (r *reloader) load(ctx context.Context, section config.Plugin) (*hosted, error) {
+	if err := r.checkTarget(section); err != nil {
+		return nil, err
+	}
+	p, err := loadPlugin(ctx, r.h.engine, section)
+	if err != nil {
+		return nil, err
+	}
+	if err := tryStart(ctx, p.module); err != nil {
+		return nil, p.startError(errors.Join(err, p.close(context.WithoutCancel(ctx))))
+	}
+	return p, nil
+}
+
+// checkTarget refuses a read model in a Redis that is not the one this host was started with.
+func (r *reloader) checkTarget(section config.Plugin) error {
+	if section.Target != config.TargetRedis || r.redis == r.h.conf.Redis {
+		return nil
+	}
+	why := "hosts.toml has another [redis] now than this host was started with"
+	if r.h.conf.Redis.URL == "" {
+		why = "this host was started without [redis]"
+	}
+	return &Error{Subject: pluginSubject(section.Name), Err: fmt.Errorf("target = %q: %s", section.Target, why),
+		hint: "start the host again to bring both in"}
 }
 
 // refuse leaves a plugin as it is, if there is one.
