@@ -51,7 +51,8 @@ type hosted struct {
 	module  *plugin.Module // that handles events
 	next    *plugin.Module // that takes its place as soon as its runner has ended
 	replace context.CancelCauseFunc
-	refused *admin.Refused
+	refused *admin.Refused    // the newest module
+	section *admin.Refused    // the newest section of hosts.toml
 	units   []*unit           // the live generation's partitions; none before it is located
 	before  delivery.Status   // of the units before these: what they have handled
 	reason  string            // why there are no units yet

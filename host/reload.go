@@ -51,6 +51,8 @@ type reloader struct {
 	file  string              // hosts.toml; empty means that only the modules are watched
 	files map[string]*watched // by path
 	redis config.Redis        // as hosts.toml has it now; the host goes by the one it was started with
+	// pending are the sections of hosts.toml that are refused, by plugin. They are tried again as soon as anything changes.
+	pending map[string]config.Plugin
 
 	fs      *fsnotify.Watcher // nil where the operating system cannot tell of changes
 	folders map[string]bool   // that fs watches
@@ -63,7 +65,8 @@ type watched struct {
 }
 
 func newReloader(h *Host) *reloader {
-	r := &reloader{h: h, file: h.o.ConfigFile, redis: h.conf.Redis, files: make(map[string]*watched), folders: make(map[string]bool)}
+	r := &reloader{h: h, file: h.o.ConfigFile, redis: h.conf.Redis, files: make(map[string]*watched),
+		pending: make(map[string]config.Plugin), folders: make(map[string]bool)}
 	for _, p := range h.list() {
 		r.note(p.conf.Module, p.stamp)
 	}
@@ -76,6 +79,22 @@ func newReloader(h *Host) *reloader {
 // note says how a file looked when it was read.
 func (r *reloader) note(path string, info os.FileInfo) {
 	r.files[path] = &watched{info: info, read: info, since: time.Now()}
+}
+
+// watch has a file that may be read soon watched from now on.
+func (r *reloader) watch(path string) {
+	if r.files[path] == nil {
+		r.note(path, stat(path))
+	}
+}
+
+// stat says how a file looks, nil if there is none.
+func stat(path string) os.FileInfo {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil
+	}
+	return info
 }
 
 // run watches until ctx ends.
@@ -131,10 +150,7 @@ func (r *reloader) look(ctx context.Context) time.Duration {
 	pause := lookEvery
 	changed := false
 	for path, w := range r.files {
-		info, err := os.Stat(path)
-		if err != nil {
-			info = nil
-		}
+		info := stat(path)
 		if !sameFile(info, w.info) {
 			w.info, w.since = info, time.Now()
 		}
@@ -155,7 +171,7 @@ func (r *reloader) look(ctx context.Context) time.Duration {
 // asked reloads what has changed, without waiting for anything to come to rest.
 func (r *reloader) asked(ctx context.Context) []ReloadOutcome {
 	for path, w := range r.files {
-		if info, err := os.Stat(path); err == nil {
+		if info := stat(path); info != nil {
 			w.info = info
 		}
 	}
@@ -190,13 +206,18 @@ func (r *reloader) standing(all []ReloadOutcome) []ReloadOutcome {
 // reload brings in hosts.toml and the modules as they are now.
 func (r *reloader) reload(ctx context.Context) []ReloadOutcome {
 	var all []ReloadOutcome
-	done := make(map[string]bool)
 	if w := r.files[r.file]; w != nil && !sameFile(w.info, w.read) {
 		w.read = w.info
 		all = r.applyFile(ctx)
-		for _, o := range all {
-			done[o.Plugin] = true
-		}
+	} else {
+		all = r.applyPending(ctx)
+	}
+	done := make(map[string]bool)
+	for _, o := range all {
+		done[o.Plugin] = true
+	}
+	for name := range r.pending { // its module is judged by the section that is declared now
+		done[name] = true
 	}
 	for _, p := range r.h.list() {
 		if ctx.Err() == nil && !done[p.conf.Name] {
@@ -217,7 +238,12 @@ func (r *reloader) module(ctx context.Context, p *hosted) ReloadOutcome {
 		return ReloadOutcome{Plugin: p.conf.Name, Result: ReloadUnchanged, Digest: p.digest()}
 	}
 	p.stamp = w.info
-	return p.tryModule(ctx, r.h)
+	o := p.tryModule(ctx, r.h)
+	if still := p.refusal(); still != nil && o.Result != ReloadRefused && o.Result != ReloadUnchanged {
+		// The section is refused as before: the newest entry of the history says so.
+		r.h.record(ctx, p, ReloadOutcome{Plugin: p.conf.Name, Digest: o.Digest, Reason: still.Reason})
+	}
+	return o
 }
 
 // sameFile reports whether a file is as it was, as far as can be told without reading it.

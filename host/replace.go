@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,8 +24,7 @@ func (p *hosted) tryModule(ctx context.Context, h *Host) ReloadOutcome {
 	p.stamp = info
 	digest := digestOf(wasm)
 	if digest == p.declaredDigest() { // written anew, or put back
-		if p.refusal() != nil {
-			p.setRefused(nil)
+		if p.setRefused(nil); p.refusal() == nil {
 			h.recordGood(ctx, p, p.conf.Name, digest)
 		}
 		return ReloadOutcome{Plugin: p.conf.Name, Result: ReloadUnchanged, Digest: digest}
@@ -110,11 +110,17 @@ func (p *hosted) setRefused(r *admin.Refused) {
 	p.refused = r
 }
 
-// refusal is what the status shows of a module that was refused.
+func (p *hosted) setSection(r *admin.Refused) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.section = r
+}
+
+// refusal is what the status shows of a section of hosts.toml, or a module, that was refused.
 func (p *hosted) refusal() *admin.Refused {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.refused
+	return cmp.Or(p.section, p.refused)
 }
 
 // takeOver ends the runner at a batch's end; the next one has the new module.

@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
+	"time"
 
 	"eshost/host/config"
+	"eshost/host/internal/admin"
 	"eshost/host/internal/delivery"
 	"eshost/host/store"
 )
@@ -24,24 +27,42 @@ func (r *reloader) applyFile(ctx context.Context) []ReloadOutcome {
 	defer r.h.declareAgain()
 	r.redis = conf.Redis
 	all := r.applySettings(ctx, conf)
-	r.h.mu.Lock()
-	clear(r.h.refused) // those that still are wrong are refused again
-	r.h.mu.Unlock()
-	for name, err := range wrong {
-		all = append(all, r.refuse(ctx, name, err))
-	}
 	for _, p := range r.h.list() {
 		if conf.Plugin(p.conf.Name) == nil && wrong[p.conf.Name] == nil {
 			all = append(all, r.remove(ctx, p))
 		}
 	}
+	for name, err := range wrong {
+		delete(r.pending, name)
+		all = append(all, r.refuse(ctx, name, err)...)
+	}
 	for _, section := range conf.Plugins {
 		p := r.h.find(section.Name)
 		if p == nil || !reflect.DeepEqual(p.conf, section) {
-			all = append(all, r.apply(ctx, section, p))
-		} else if p.refusal() == nil {
+			all = append(all, r.apply(ctx, section, p)...)
+			continue
+		}
+		r.forgive(section.Name)
+		if p.refusal() == nil {
 			r.h.recordGood(ctx, p, section.Name, p.digest()) // the section may have been refused in between
 		}
+	}
+	for _, name := range r.h.refusedSections() {
+		if conf.Plugin(name) == nil && wrong[name] == nil {
+			r.forgive(name)
+		}
+	}
+	return all
+}
+
+// applyPending tries the refused sections again: what was wrong may have been mended beside hosts.toml.
+func (r *reloader) applyPending(ctx context.Context) []ReloadOutcome {
+	var all []ReloadOutcome
+	for _, name := range slices.Sorted(maps.Keys(r.pending)) {
+		all = append(all, r.apply(ctx, r.pending[name], r.h.find(name))...)
+	}
+	if len(all) > 0 {
+		r.h.declareAgain()
 	}
 	return all
 }
@@ -60,11 +81,15 @@ func (r *reloader) applySettings(ctx context.Context, conf *config.Config) []Rel
 }
 
 // apply loads a plugin whose section is new or has changed and lets it take the place of the one before, if there is one.
-func (r *reloader) apply(ctx context.Context, section config.Plugin, before *hosted) ReloadOutcome {
+// It has nothing to say of a section that is refused for the same reason as before.
+func (r *reloader) apply(ctx context.Context, section config.Plugin, before *hosted) []ReloadOutcome {
+	r.watch(section.Module)
 	p, err := r.load(ctx, section)
 	if err != nil {
+		r.pending[section.Name] = section
 		return r.refuse(ctx, section.Name, err)
 	}
+	r.forgive(section.Name)
 	o := ReloadOutcome{Plugin: section.Name, Result: ReloadAdded, Digest: p.digest()}
 	if before != nil {
 		o.Result = ReloadChanged
@@ -79,7 +104,7 @@ func (r *reloader) apply(ctx context.Context, section config.Plugin, before *hos
 	r.h.plugins = append(r.h.plugins, p)
 	r.h.mu.Unlock()
 	r.h.start(p)
-	return o
+	return []ReloadOutcome{o}
 }
 
 // load loads a plugin that can run in this host.
@@ -110,22 +135,42 @@ func (r *reloader) checkTarget(section config.Plugin) error {
 		hint: "start the host again to bring both in"}
 }
 
-// refuse leaves a plugin as it is, if there is one.
-func (r *reloader) refuse(ctx context.Context, name string, err error) ReloadOutcome {
+// refuse leaves a plugin as it is, if there is one, and says why. What has been said is not said again.
+func (r *reloader) refuse(ctx context.Context, name string, err error) []ReloadOutcome {
 	o := ReloadOutcome{Plugin: name, Result: ReloadRefused, Reason: withHint(err)}
-	if ctx.Err() != nil {
-		return o // the host stops
-	}
 	r.h.mu.Lock()
+	said := r.h.refused[name] == o.Reason
 	r.h.refused[name] = o.Reason
 	r.h.mu.Unlock()
+	if said || ctx.Err() != nil { // or the host stops
+		return nil
+	}
 	r.h.log.Error("refused a section of the new hosts.toml, what was before goes on", "plugin", name, "error", o.Reason)
 	p := r.h.find(name)
 	if p != nil {
+		p.setSection(&admin.Refused{Reason: o.Reason, Since: time.Now()})
 		o.Digest = p.digest()
 	}
 	r.h.record(ctx, p, o)
-	return o
+	return []ReloadOutcome{o}
+}
+
+// forgive ends the refusal of a section.
+func (r *reloader) forgive(name string) {
+	delete(r.pending, name)
+	r.h.mu.Lock()
+	delete(r.h.refused, name)
+	r.h.mu.Unlock()
+	if p := r.h.find(name); p != nil {
+		p.setSection(nil)
+	}
+}
+
+// refusedSections are the names of the plugins whose sections are refused.
+func (h *Host) refusedSections() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Sorted(maps.Keys(h.refused))
 }
 
 // remove stops a plugin that hosts.toml has no more. Its read model and its checkpoint stay in the store.

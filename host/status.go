@@ -119,18 +119,14 @@ func (p *hosted) behindBy(t *tail.Tail) int64 {
 	return sum
 }
 
-// addRefused says what hosts.toml declares now and this host does not do.
+// addRefused adds the plugins that hosts.toml declares now and this host does not have.
 func (h *Host) addRefused(s *Status) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	s.FileRefused = h.refusedFile
 	for _, name := range slices.Sorted(maps.Keys(h.refused)) {
-		reason := h.refused[name]
-		i := slices.IndexFunc(s.Plugins, func(p admin.Plugin) bool { return p.Name == name })
-		if i < 0 {
-			s.Plugins = append(s.Plugins, admin.Plugin{Name: name, State: "refused", Reason: reason})
-			continue
+		if !slices.ContainsFunc(s.Plugins, func(p admin.Plugin) bool { return p.Name == name }) {
+			s.Plugins = append(s.Plugins, admin.Plugin{Name: name, State: "refused", Reason: h.refused[name]})
 		}
-		s.Plugins[i].Refused = &admin.Refused{Reason: reason}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"eshost/host"
 	"eshost/test/redistest"
@@ -67,4 +68,48 @@ func TestRefusedRedisTarget(t *testing.T) {
 	p.put("hosts.toml", with(moved, redis.URL()))
 	awaitStatus(t, url, "nothing is held against it any more", states("balances=running"))
 	h.stop()
+}
+
+// TestRefusedSectionIsMended has sections of hosts.toml name modules that are not there yet: they are refused, and take
+// effect as soon as the modules are.
+func TestRefusedSectionIsMended(t *testing.T) {
+	t.Parallel()
+	rust, as := read(t, balancesModule(t, "rust")), read(t, balancesModule(t, "assemblyscript"))
+	pin := func(module []byte) string { return fmt.Sprintf("sha256 = %q", digest(module)) }
+	p := newProject(t, newDatabase(t, "sqlite"), "h", plugin{"one", "one.wasm", pin(rust)})
+	p.put("one.wasm", rust)
+	h := p.host()
+	url := h.ready()
+	awaitStatus(t, url, "one runs", states("one=running"))
+	toml := strings.Replace(p.toml(), pin(rust), pin(as), 1) + "\n[plugins.two]\nmodule = \"two.wasm\"\n"
+	p.put("hosts.toml", []byte(toml))
+	awaitStatus(t, url, "both are refused", states("one=running! two=refused"))
+	awaitStatus(t, url, "one is held to its pin", func(s host.Status) error {
+		if since := s.Plugins[0].Refused.Since; time.Since(since) > patience {
+			t.Errorf("it is refused since %s", since)
+		}
+		return refusedFor("one", "pinned is "+digest(as))(s)
+	})
+	if code, out, _ := p.run("", "reload"); code != exitFailed || strings.Count(out, "refused") != 2 {
+		t.Errorf("eshost reload: exit code %d\n%s", code, out)
+	}
+
+	p.put("two.wasm", as)
+	awaitStatus(t, url, "two runs", states("one=running! two=running"))
+	p.put("one.wasm", as)
+	awaitStatus(t, url, "one has the pinned module", func(s host.Status) error {
+		for _, p := range s.Plugins {
+			if p.State != "running" || p.Refused != nil || p.Digest != digest(as) {
+				return fmt.Errorf("%+v", p)
+			}
+		}
+		return nil
+	})
+	if out := p.must("reload"); strings.Count(out, "unchanged") != 2 {
+		t.Errorf("eshost reload:\n%s", out)
+	}
+	h.stop()
+	if log := h.stderr.String(); strings.Count(log, "refused a section") != 2 || strings.Contains(log, "refused the new module") {
+		t.Error("the log is", log)
+	}
 }
