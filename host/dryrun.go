@@ -17,9 +17,10 @@ const (
 	dryRunTime   = 2 * time.Second
 )
 
-// dryRun gives a new module some of the last events that the plugin has handled, on the documents of now, and throws
-// away what it does. It fails if the module crashes on one that the module before does not crash on.
-func (p *hosted) dryRun(ctx context.Context, h *Host, m *plugin.Module) error {
+// dryRun gives a new module some of the last events up to the plugin's checkpoint, of the types that it is to get, on the
+// documents of now, and throws away what it does. It fails if the module crashes on one that the module before does not
+// crash on.
+func (p *hosted) dryRun(ctx context.Context, h *Host, m *plugin.Module, types []string) error {
 	ctx, cancel := context.WithTimeout(ctx, dryRunTime)
 	defer cancel()
 	gen, err := h.store.FindPlugin(ctx, p.conf.Name)
@@ -27,7 +28,7 @@ func (p *hosted) dryRun(ctx context.Context, h *Host, m *plugin.Module) error {
 		return nil // nothing was handled yet, or the database is away: that is no reason against the module
 	}
 	b, err := h.store.Read(ctx, store.ReadOptions{After: max(0, gen.Position-dryRunReach), UpTo: gen.Position,
-		Filter: event.Filter{Types: p.conf.Events}, Limit: dryRunReach, MaxBytes: 4 << 20})
+		Filter: event.Filter{Types: types}, Limit: dryRunReach, MaxBytes: 4 << 20})
 	if err != nil {
 		return nil
 	}

@@ -32,7 +32,7 @@ func (p *hosted) tryModule(ctx context.Context, h *Host) ReloadOutcome {
 	m, err := compileModule(ctx, h.engine, p.conf, wasm)
 	if err == nil {
 		if err = tryStart(ctx, m); err == nil {
-			err = p.dryRun(ctx, h, m)
+			err = p.dryRun(ctx, h, m, p.conf.Events)
 		}
 		if err != nil {
 			err = p.startError(errors.Join(err, m.Close(context.WithoutCancel(ctx))))

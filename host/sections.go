@@ -84,7 +84,7 @@ func (r *reloader) applySettings(ctx context.Context, conf *config.Config) []Rel
 // It has nothing to say of a section that is refused for the same reason as before.
 func (r *reloader) apply(ctx context.Context, section config.Plugin, before *hosted) []ReloadOutcome {
 	r.watch(section.Module)
-	p, err := r.load(ctx, section)
+	p, err := r.load(ctx, section, before)
 	if err != nil {
 		r.pending[section.Name] = section
 		return r.refuse(ctx, section.Name, err)
@@ -107,8 +107,8 @@ func (r *reloader) apply(ctx context.Context, section config.Plugin, before *hos
 	return []ReloadOutcome{o}
 }
 
-// load loads a plugin that can run in this host.
-func (r *reloader) load(ctx context.Context, section config.Plugin) (*hosted, error) {
+// load loads a plugin that can run in this host, and that can go on where the one before is, if there is one.
+func (r *reloader) load(ctx context.Context, section config.Plugin, before *hosted) (*hosted, error) {
 	if err := r.checkTarget(section); err != nil {
 		return nil, err
 	}
@@ -116,7 +116,11 @@ func (r *reloader) load(ctx context.Context, section config.Plugin) (*hosted, er
 	if err != nil {
 		return nil, err
 	}
-	if err := tryStart(ctx, p.module); err != nil {
+	err = tryStart(ctx, p.module)
+	if err == nil && before != nil && p.digest() != before.digest() {
+		err = before.dryRun(ctx, r.h, p.module, section.Events)
+	}
+	if err != nil {
 		return nil, p.startError(errors.Join(err, p.close(context.WithoutCancel(ctx))))
 	}
 	return p, nil

@@ -113,3 +113,30 @@ func TestRefusedSectionIsMended(t *testing.T) {
 		t.Error("the log is", log)
 	}
 }
+
+// TestRefusedModuleOfSection names another module in hosts.toml, one that crashes on events that were handled already: it is
+// refused as it would be in the place of the old one.
+func TestRefusedModuleOfSection(t *testing.T) {
+	t.Parallel()
+	storeURL := newDatabase(t, "sqlite")
+	p := newProject(t, storeURL, "h", plugin{"one", "good.wasm", ""})
+	p.put("good.wasm", badModule(t, "wasi"))
+	p.put("bad.wasm", badModule(t, "behave"))
+	s := openStore(t, storeURL)
+	appendCrashes(t, s, 5)
+	h := p.host()
+	url := h.ready()
+	settled(t, s, "one")
+	good := p.toml()
+	p.put("hosts.toml", []byte(strings.Replace(good, "good.wasm", "bad.wasm", 1)))
+	awaitStatus(t, url, "the other module is refused", refusedFor("one", "crashed on event 1"))
+	awaitStatus(t, url, "the old module goes on", func(s host.Status) error {
+		if s.Plugins[0].Digest != digest(badModule(t, "wasi")) {
+			t.Errorf("its module is %s", s.Plugins[0].Digest)
+		}
+		return nil
+	})
+	p.put("hosts.toml", []byte(good))
+	awaitStatus(t, url, "nothing is held against it any more", states("one=running"))
+	h.stop()
+}
