@@ -25,6 +25,8 @@ type ReadModels struct {
 
 	mu    sync.Mutex
 	roots map[int64]string // the plugins of generations that are in Redis
+	away  error            // why Redis did not answer a view
+	again time.Time        // when views ask it again
 }
 
 // OpenReadModels returns the store for those who read, by a hosts.toml. Closing it closes the store.
@@ -54,6 +56,7 @@ type redisServer struct {
 	client redis.UniversalClient
 	prefix string
 	limit  time.Duration // of a call
+	glance time.Duration // of all that a view of many plugins asks
 }
 
 // modelTime bounds a call at least: a commit is much larger than what redis.timeout is meant for.
@@ -70,7 +73,7 @@ func openRedis(conf config.Redis) (*redisServer, error) {
 	}
 	limit := max(conf.Timeout, modelTime)
 	o.ReadTimeout, o.WriteTimeout = limit, limit
-	return &redisServer{client: redis.NewClient(o), prefix: conf.Prefix, limit: limit}, nil
+	return &redisServer{client: redis.NewClient(o), prefix: conf.Prefix, limit: limit, glance: conf.Timeout}, nil
 }
 
 func (s *redisServer) close() error {
@@ -111,21 +114,60 @@ func (m *ReadModels) FindPlugin(ctx context.Context, plugin string) (store.Gener
 	return g, err
 }
 
-// Plugins implements store.State: what waits behind failed events is counted where it is.
-func (m *ReadModels) Plugins(ctx context.Context) ([]store.PluginStatus, error) {
-	plugins, err := m.Store.Plugins(ctx)
+// awayPause is how long views do without a Redis that did not answer one.
+const awayPause = 5 * time.Second
+
+// CountFailures puts what waits behind failed events into the status of those plugins that keep it in Redis: Plugins has
+// what the database knows. It asks Redis once, for no longer than redis.timeout. For each plugin whose numbers it cannot
+// tell it returns why.
+func (m *ReadModels) CountFailures(ctx context.Context, plugins []store.PluginStatus) (unknown map[string]string) {
+	var readers []*redismodel.Reader
+	var of []*store.PluginStatus
 	for i := range plugins {
-		r := m.reader(plugins[i].Plugin)
-		if r == nil {
-			continue
-		}
-		if all, err := r.Sequences(ctx, 0); err == nil {
-			count(&plugins[i], all)
-		} else if !errors.Is(err, store.ErrNotBuilt) {
-			break // Redis is away, and each of the others would wait for it too; the plugins' conditions say so
+		if r := m.reader(plugins[i].Plugin); r != nil {
+			readers, of = append(readers, r), append(of, &plugins[i])
 		}
 	}
-	return plugins, err
+	if len(readers) == 0 {
+		return nil
+	}
+	unknown = make(map[string]string)
+	if err := m.isAway(); err != nil {
+		for _, p := range of {
+			unknown[p.Plugin] = err.Error()
+		}
+		return unknown
+	}
+	glance, cancel := context.WithTimeoutCause(ctx, m.redis.glance, fmt.Errorf("no answer from Redis within %s", m.redis.glance))
+	defer cancel()
+	all, errs := redismodel.ListFailures(glance, readers)
+	for i, p := range of {
+		if errs[i] == nil {
+			count(p, all[i])
+			continue
+		}
+		unknown[p.Plugin] = errs[i].Error()
+		if !errors.Is(errs[i], store.ErrNotBuilt) && ctx.Err() == nil {
+			m.setAway(errs[i])
+		}
+	}
+	return unknown
+}
+
+// isAway returns why Redis is not asked now, nil if it may be.
+func (m *ReadModels) isAway() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if time.Now().Before(m.again) {
+		return m.away
+	}
+	return nil
+}
+
+func (m *ReadModels) setAway(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.away, m.again = err, time.Now().Add(awayPause)
 }
 
 // count puts what waits into a plugin's status.

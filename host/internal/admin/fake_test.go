@@ -95,6 +95,8 @@ func (h *fakeHost) Plugins(context.Context) ([]store.PluginStatus, error) {
 	return slices.Clone(h.status), nil
 }
 
+func (h *fakeHost) CountFailures(context.Context, []store.PluginStatus) map[string]string { return nil }
+
 func (h *fakeHost) Documents(_ context.Context, _ int64, keys []store.DocumentKey) ([]event.Document, error) {
 	for _, d := range h.docs {
 		if d.Key == keys[0].Key && d.Collection == keys[0].Collection {

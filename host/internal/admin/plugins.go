@@ -32,7 +32,9 @@ type PluginView struct {
 	Parked     int           `json:"parked_sequences"`
 	Waiting    int           `json:"waiting_events"`
 	Failure    *SequenceView `json:"first_failure,omitempty"`
-	Refused    *Refused      `json:"refused,omitempty"`
+	// Unknown is why it is not known what waits, which is 0 then, and which modules it had: it is not in the database.
+	Unknown string   `json:"unknown,omitempty"`
+	Refused *Refused `json:"refused,omitempty"`
 	// Target is where the read model is kept, if not in the database, as far as this host knows.
 	Target string `json:"target,omitempty"`
 	// Partitions are the plugin's, where it has several; the owner above is the first one's.
@@ -135,7 +137,11 @@ func (s *server) detail(w http.ResponseWriter, r *http.Request, v PluginView) er
 	ctx, cancel := context.WithTimeout(r.Context(), readTime)
 	defer cancel()
 	spans, reloads := []SpanView{}, []ReloadView{}
-	for i, row := range v.rows {
+	rows := v.rows
+	if v.Unknown != "" {
+		rows = nil
+	}
+	for i, row := range rows {
 		list, err := s.o.Store.Spans(ctx, row)
 		if err != nil {
 			return fmt.Errorf("read the modules of %s: %w", v.Name, err)
@@ -171,6 +177,7 @@ func (s *server) views(ctx context.Context) ([]PluginView, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the plugins: %w", err)
 	}
+	unknown := s.o.Store.CountFailures(ctx, plugins)
 	own := map[string]Plugin{}
 	self := s.o.Host.Status()
 	for _, p := range self.Plugins {
@@ -181,6 +188,7 @@ func (s *server) views(ctx context.Context) ([]PluginView, error) {
 	for i := range plugins {
 		p := &plugins[i]
 		v := s.view(p, watermark)
+		v.Unknown = unknown[p.Plugin]
 		if here, ok := own[p.Plugin]; ok {
 			v.Refused, v.Target = here.Refused, here.Target
 			// The host itself knows sooner than the store, what it runs as a whole.

@@ -47,6 +47,9 @@ type Store interface {
 	Read(ctx context.Context, o store.ReadOptions) (event.Batch, error)
 	Hosts(ctx context.Context) ([]store.Host, error)
 	Plugins(ctx context.Context) ([]store.PluginStatus, error)
+	// CountFailures completes what Plugins has returned for those that keep what waits elsewhere, and returns why it could
+	// not, by plugin.
+	CountFailures(ctx context.Context, plugins []store.PluginStatus) (unknown map[string]string)
 	FindPlugin(ctx context.Context, plugin string) (store.Generation, error)
 	Documents(ctx context.Context, generation int64, keys []store.DocumentKey) ([]event.Document, error)
 	Scan(ctx context.Context, generation int64, o store.ScanOptions) ([]event.Document, error)

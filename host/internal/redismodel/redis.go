@@ -53,6 +53,9 @@ func explain(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
 	}
+	if end, ok := ctx.Deadline(); ok && !time.Now().Before(end) {
+		<-ctx.Done() // the connection has the same deadline, and may notice it a moment sooner
+	}
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
 		return fmt.Errorf("%w: %w", cause, err)
 	}

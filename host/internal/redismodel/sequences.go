@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"eshost/host/event"
 	"eshost/host/store"
 )
@@ -52,6 +54,11 @@ func (r *Reader) sequences(ctx context.Context, t tenure) ([]store.Sequence, err
 	if err != nil {
 		return nil, fmt.Errorf("read sequences: %w", err)
 	}
+	return decodeSequences(found)
+}
+
+// decodeSequences reads what the script answers after its first word.
+func decodeSequences(found []any) ([]store.Sequence, error) {
 	all := make([]store.Sequence, 0, len(found)/3)
 	for i := 0; i+2 < len(found); i += 3 {
 		q, err := decodeSequence(text(found, i), text(found, i+1), text(found, i+2))
@@ -62,6 +69,37 @@ func (r *Reader) sequences(ctx context.Context, t tenure) ([]store.Sequence, err
 	}
 	slices.SortFunc(all, func(a, b store.Sequence) int { return cmp.Compare(a.Position, b.Position) })
 	return all, nil
+}
+
+// ListFailures reads the sequences of several read models in one Redis at once. Each has its own answer or error, with the
+// contract of Reader.Sequences.
+func ListFailures(ctx context.Context, readers []*Reader) (all [][]store.Sequence, errs []error) {
+	all, errs = make([][]store.Sequence, len(readers)), make([]error, len(readers))
+	if len(readers) == 0 {
+		return all, errs
+	}
+	s := readers[0].server
+	ctx, cancel := s.bound(ctx)
+	defer cancel()
+	asked := make([]*redis.Cmd, len(readers))
+	_, _ = s.client.Pipelined(ctx, func(p redis.Pipeliner) error { // each command has its own error
+		for i, r := range readers {
+			// With its source: one that Redis has forgotten cannot be sent again in the middle of a pipeline.
+			asked[i] = sequencesScript.Eval(ctx, p, []string{r.keys.meta(), r.keys.sequences(), r.keys.waiting()}, "")
+		}
+		return nil
+	})
+	for i := range readers {
+		answer, err := asked[i].Slice()
+		if err = explain(ctx, err); err == nil {
+			err = verdict(answer, 0)
+		}
+		if err == nil {
+			all[i], err = decodeSequences(answer[1:])
+		}
+		errs[i] = notBuilt(err)
+	}
+	return all, errs
 }
 
 // queued reads where a sequence's events are, and then the events from the log.

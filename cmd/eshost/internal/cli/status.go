@@ -103,6 +103,8 @@ type pluginReport struct {
 	Parked       int             `json:"parked"`   // sequences
 	Waiting      int             `json:"waiting"`  // events
 	FirstFailure *sequenceReport `json:"first_failure,omitempty"`
+	// Unknown is why it is not known what waits, which is 0 then: it is not in the database.
+	Unknown string `json:"unknown,omitempty"`
 	// Refused is the module, or the section of hosts.toml, that was put in the place of what runs and cannot be used.
 	Refused *reloadReport `json:"refused,omitempty"`
 	// Partitions are the plugin's, where it has several: their lowest checkpoint is the plugin's.
@@ -152,6 +154,10 @@ func (t *target) report(ctx context.Context) (*statusReport, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the plugins: %w", err)
 	}
+	var unknown map[string]string
+	if t.models != nil {
+		unknown = t.models.CountFailures(ctx, plugins)
+	}
 	r := &statusReport{
 		Store:   t.Describe(),
 		Log:     logReport{Watermark: state.Watermark, Head: state.Head, HeldBy: reportHolders(state.Holders)},
@@ -164,7 +170,9 @@ func (t *target) report(ctx context.Context) (*statusReport, error) {
 	var names []string
 	for _, p := range plugins {
 		names = append(names, p.Plugin)
-		r.Plugins = append(r.Plugins, t.reportPlugin(&p, hosts, state.Watermark))
+		report := t.reportPlugin(&p, hosts, state.Watermark)
+		report.Unknown = unknown[p.Plugin]
+		r.Plugins = append(r.Plugins, report)
 	}
 	for _, name := range t.withDeclared(names)[len(names):] {
 		declared := true

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -74,7 +75,7 @@ func (r *statusReport) writePlugins(w io.Writer) error {
 	table := newTable(w)
 	fmt.Fprintln(table, "PLUGIN\tSTATE\tCHECKPOINT\tLAG\tRETRYING\tPARKED\tWAITING\tOWNER\tMODULE")
 	for _, p := range r.Plugins {
-		fmt.Fprintf(table, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\t%s\n", printable(p.Name), p.State, p.Checkpoint, p.Lag, p.Retrying, p.Parked, p.Waiting,
+		fmt.Fprintf(table, "%s\t%s\t%d\t%d\t%s\t%s\t%s\t%s\t%s\n", printable(p.Name), p.State, p.Checkpoint, p.Lag, p.number(p.Retrying), p.number(p.Parked), p.number(p.Waiting),
 			p.owners(), cmp.Or(p.Digest[:min(12, len(p.Digest))], "-"))
 		for _, part := range p.Partitions {
 			fmt.Fprintf(table, "  /%d\t%s\t%d\t%d\t%d\t%d\t%d\t%s\t\n", part.Partition, part.State, part.Checkpoint, part.Lag, part.Retrying, part.Parked, part.Waiting,
@@ -87,6 +88,9 @@ func (r *statusReport) writePlugins(w io.Writer) error {
 	for _, p := range r.Plugins {
 		if p.Target != "" {
 			fmt.Fprintf(w, "\n%s keeps its read model in %s\n", printable(p.Name), p.Target)
+		}
+		if p.Unknown != "" {
+			fmt.Fprintf(w, "\n%s: what waits behind failed events is not known: %s\n", printable(p.Name), printable(p.Unknown))
 		}
 		if p.Reason != "" {
 			fmt.Fprintf(w, "\n%s is %s: %s\n", printable(p.Name), p.State, printable(p.Reason))
@@ -102,6 +106,14 @@ func (r *statusReport) writePlugins(w io.Writer) error {
 		}
 	}
 	return nil
+}
+
+// number is how many of something wait.
+func (p *pluginReport) number(n int) string {
+	if p.Unknown != "" {
+		return "?"
+	}
+	return strconv.Itoa(n)
 }
 
 func ownerName(h *hostReport) string {

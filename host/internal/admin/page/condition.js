@@ -24,16 +24,17 @@ export function setBadge(node, p) {
 
 /** why makes a box for what is wrong with a plugin, empty if nothing is. */
 export function why() {
-  const [reason, refused, parked] = [el("p"), el("p"), el("p")];
-  const node = el("div", { class: "why" }, reason, refused, parked);
+  const [reason, refused, parked, unknown] = [el("p"), el("p"), el("p"), el("p")];
+  const node = el("div", { class: "why" }, reason, refused, parked, unknown);
   node.update = (p) => {
     setText(reason, p.reason ? `${capital(p.state)}: ${p.reason}${/[.!?]$/.test(p.reason) ? "" : "."}${wayOut(p)}` : "");
     setText(refused, p.refused ? `A new ${p.refused.digest ? `module (${p.refused.digest.slice(0, 12)})` : "section of hosts.toml"} is refused: ` +
       `${p.refused.reason}. The old one goes on until that is mended.` : "");
     setText(parked, p.parked_sequences ? `${plural(p.parked_sequences, "parked sequence")}, ${count(p.waiting_events)} events waiting: ` +
       `${p.first_failure?.state === "parked" ? `“${p.first_failure.error}” at position ${count(p.first_failure.position)}. ` : ""}Retry, edit or skip the failed event; all other keys go on.` : "");
-    for (const line of [reason, refused, parked]) show(line, line.textContent !== "");
-    show(node, [reason, refused, parked].some((l) => !l.hidden));
+    setText(unknown, p.unknown ? `What waits behind failed events is not known: ${p.unknown}.` : "");
+    for (const line of [reason, refused, parked, unknown]) show(line, line.textContent !== "");
+    show(node, [reason, refused, parked, unknown].some((l) => !l.hidden));
     setClass(node, `why ${p.refused || tones[p.state] === "bad" ? "bad" : p.parked_sequences || p.state !== "waiting" && p.state !== "stopped" ? "wait" : "idle"}`);
   };
   return node;

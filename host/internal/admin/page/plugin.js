@@ -51,7 +51,7 @@ export function pluginView(name, page) {
     const texts = {
       lag: lag(p), checkpoint: count(p.checkpoint), age: seconds(p.age_seconds), generation: p.generation ? count(p.generation) : "none yet",
       handled: p.handled == null ? "unknown here" : count(p.handled), failed: p.failed == null ? "unknown here" : count(p.failed),
-      retrying: count(p.retrying_sequences), parked: count(p.parked_sequences), waiting: count(p.waiting_events),
+      retrying: number(p, p.retrying_sequences), parked: number(p, p.parked_sequences), waiting: number(p, p.waiting_events),
       owner: p.partitions ? "see its partitions" : p.owner ? `${p.owner.name}${p.owner.live ? "" : " (gone)"}` : "no host", since: moment(p.since) || "unknown",
       module: p.module ?? "unknown here", digest: p.digest || "none",
     };
@@ -66,6 +66,9 @@ export function pluginView(name, page) {
     stop() { poll.stop(); parked.stop(); builds.stop(); },
   };
 }
+
+/** number is how many of something wait. */
+const number = (p, n) => (p.unknown ? "unknown" : count(n));
 
 function section(id, title, columns, empty) {
   const t = table(columns);

@@ -63,5 +63,5 @@ export function errors(p) {
   if (p.parked_sequences) parts.push(`${count(p.parked_sequences)} parked`);
   if (p.retrying_sequences) parts.push(`${count(p.retrying_sequences)} retrying`);
   if (p.failed) parts.push(plural(p.failed, "failure"));
-  return parts.join(", ") || "none";
+  return parts.join(", ") || (p.unknown ? "unknown" : "none");
 }
