@@ -92,7 +92,7 @@ func clockFiles() (map[string]string, error) {
 // clocked is the real binary, with a clock that can be set.
 func clocked(t *testing.T) string {
 	t.Helper()
-	return build(t, "clocked", func(out string) error {
+	return built.Path(t, "clocked", func(out string) error {
 		files, err := clockFiles()
 		if err != nil {
 			return err

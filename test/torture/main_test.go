@@ -14,64 +14,22 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"sync"
 	"testing"
 	"time"
+
+	"eshost/test/buildtest"
 )
 
 const root = "../.." // of the repository
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
+func TestMain(m *testing.M) { os.Exit(built.Main(m.Run)) }
 
-func run(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "eshost-torture-build-")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "make a folder for what the tests build:", err)
-		return 1
-	}
-	defer os.RemoveAll(dir)
-	built.dir = dir
-	return m.Run()
-}
-
-// built is what the tests of this process build once and share. It is the package's one variable: tests
-// of a process have no other common place.
-var built struct {
-	dir  string
-	mu   sync.Mutex
-	made map[string]func() (string, error)
-}
-
-// build returns the path of a file that is made once a process.
-func build(t *testing.T, name string, make func(out string) error) string {
-	t.Helper()
-	built.mu.Lock()
-	once, ok := built.made[name]
-	if !ok {
-		once = sync.OnceValues(func() (string, error) {
-			path := filepath.Join(built.dir, name)
-			if err := make(path); err != nil {
-				return "", fmt.Errorf("build %s: %w", name, err)
-			}
-			return path, nil
-		})
-		if built.made == nil {
-			built.made = map[string]func() (string, error){}
-		}
-		built.made[name] = once
-	}
-	built.mu.Unlock()
-	path, err := once()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
+var built buildtest.Files
 
 // eshost is the real binary, under the race detector if the tests are.
 func eshost(t *testing.T) string {
 	t.Helper()
-	return build(t, "eshost", func(out string) error { return goBuild(out) })
+	return built.Path(t, "eshost", func(out string) error { return goBuild(out) })
 }
 
 // goBuild builds the command with further flags.
@@ -92,7 +50,7 @@ func goBuild(out string, flags ...string) error {
 // guest is a module of test/guests. The documents of ledger and book list the positions of the events they are made of.
 func guest(t *testing.T, name string) string {
 	t.Helper()
-	return build(t, name+".wasm", func(out string) error {
+	return built.Path(t, name+".wasm", func(out string) error {
 		cmd := exec.Command(filepath.Join(root, "sdk", "rust", "build.sh"), filepath.Join(root, "test", "guests", name), out)
 		if said, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("%w\n%s", err, said)

@@ -233,7 +233,7 @@ func (w *world) desk() string { return filepath.Join(w.dir, "desk") }
 func (w *world) configure(dir, name, database, redisAddr string) error {
 	var toml strings.Builder
 	fmt.Fprintf(&toml, "[host]\nname = %q\nlisten = \"127.0.0.1:0\"\ncache_dir = %q\nlease_ttl = %q\nlog_level = \"debug\"\n\n[store]\nurl = %q\n\n[redis]\nurl = \"redis://%s/0\"\ntimeout = \"500ms\"\n",
-		name, filepath.Join(built.dir, "cache"), ttl, database, redisAddr)
+		name, filepath.Join(built.Dir(), "cache"), ttl, database, redisAddr)
 	for _, p := range w.plugins() {
 		fmt.Fprintf(&toml, "\n[plugins.%s]\nmodule = %q\n%s", p.name, w.module(p.module), p.toml())
 	}
