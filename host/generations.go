@@ -39,7 +39,9 @@ func (h *Host) watchGenerations(ctx context.Context) {
 }
 
 func (h *Host) sweepGenerations(ctx context.Context) {
-	all, err := h.store.NotLive(ctx)
+	look, cancel := h.soon(ctx)
+	all, err := h.store.NotLive(look)
+	cancel()
 	if err != nil {
 		return // whoever needs the store says so
 	}

@@ -176,7 +176,9 @@ func (h *Host) watchRequests(ctx context.Context) {
 		case <-ticker.C:
 		case <-h.asked:
 		}
-		pending, err := h.store.PendingRequests(ctx)
+		look, cancel := h.soon(ctx)
+		pending, err := h.store.PendingRequests(look)
+		cancel()
 		if err != nil {
 			continue // whoever needs the store says so
 		}

@@ -125,12 +125,14 @@ func (h *Host) watchLeases(ctx context.Context) {
 // shareOut looks once who is there and who owns what, and acts on this host's part. It reports whether there is no other
 // host.
 func (h *Host) shareOut(ctx context.Context) (alone bool, err error) {
-	hosts, err := h.store.Hosts(ctx)
+	look, cancel := h.soon(ctx)
+	defer cancel()
+	hosts, err := h.store.Hosts(look)
 	if err != nil {
 		return false, err
 	}
-	hosts = h.removeDead(ctx, hosts)
-	units, err := h.store.Units(ctx)
+	hosts = h.removeDead(look, hosts)
+	units, err := h.store.Units(look)
 	if err != nil {
 		return false, err
 	}
@@ -304,6 +306,8 @@ func (h *Host) giveBack(ctx context.Context, u *unit, row *store.Unit) {
 
 // release gives a lease back; the next look tries again where that fails.
 func (h *Host) release(ctx context.Context, row *store.Unit) {
+	ctx, cancel := h.soon(ctx)
+	defer cancel()
 	if err := h.store.Release(ctx, row.ID, row.Epoch); err != nil {
 		h.log.Debug("cannot give a lease back, trying again", "plugin", row.Plugin, "generation", row.Number, "partition", row.Partition, "error", err)
 	}

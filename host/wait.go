@@ -17,6 +17,12 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
+// soon bounds what a loop asks of the store: where that does not answer, the loop goes on to its next look, and does not
+// hang beside a lease that is renewed again.
+func (h *Host) soon(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, h.conf.Host.LeaseTTL/2)
+}
+
 // signal wakes whoever waits for a channel of one place, now or next.
 func signal(ch chan<- struct{}) {
 	select {

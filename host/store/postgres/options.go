@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
 	"slices"
 	"strconv"
@@ -117,9 +116,7 @@ func parseURL(raw string, o Options) (*target, error) {
 	// standby lacks the newest events and documents without saying so.
 	config.ConnConfig.ValidateConnect = t.look
 	config.ConnConfig.RuntimeParams["application_name"] = applicationName(o.Name)
-	// A peer that is gone without a word is found out in half a minute.
-	dialer := &net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3}}
-	config.ConnConfig.DialFunc = dialer.DialContext
+	config.ConnConfig.DialFunc = dialer(config.ConnConfig.ConnectTimeout)
 	config.ConnConfig.Tracer = counter
 	return t, nil
 }
