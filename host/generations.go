@@ -61,7 +61,7 @@ func (h *Host) sweepGenerations(ctx context.Context) {
 		case g.State == store.Building && p.owns() && p.current() == nil && !h.isLive(ctx, g):
 			err := p.startBuild(p.ctx, h, g)
 			p.tellBuildError(ctx, h, g, err)
-		case g.State == store.Dropping, g.State == store.Retired && time.Since(g.RetiredAt) > p.conf.KeepOld:
+		case g.State == store.Dropping, g.State == store.Retired && g.RetiredFor > p.conf.KeepOld:
 			h.drop(ctx, g)
 		}
 	}

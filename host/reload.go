@@ -274,7 +274,7 @@ func (h *Host) Reload(ctx context.Context) ([]ReloadOutcome, error) {
 // reloadFor carries out a request to reload, once, if it is this host's.
 func (h *Host) reloadFor(ctx context.Context, r store.Request) {
 	if r.Key != h.self.ID {
-		if time.Since(r.RequestedAt) > reloadPatience {
+		if r.Age > reloadPatience {
 			h.answer(ctx, store.Answer{Request: r.ID, State: store.Refused, Text: "that host is gone"})
 		}
 		return

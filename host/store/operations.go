@@ -41,6 +41,8 @@ type Request struct {
 	DataSize    int          // Set on reading
 	RequestedAt time.Time    // by the database's clock. Set on reading
 	AnsweredAt  time.Time    // zero while it is pending. Set on reading
+	// Age is how long ago RequestedAt is, by the database's clock. Set on reading.
+	Age time.Duration
 }
 
 // Action is what is asked.

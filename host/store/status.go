@@ -67,6 +67,8 @@ type GenerationStatus struct {
 	Waiting   int    // events in both
 	CreatedAt time.Time
 	RetiredAt time.Time // zero unless it is retired
+	// RetiredFor is how long ago RetiredAt is, by the database's clock.
+	RetiredFor time.Duration
 	// Partitions has at least one, in order.
 	Partitions []PartitionStatus
 }

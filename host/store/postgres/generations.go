@@ -54,7 +54,7 @@ func noRowsAs(err, as error) error {
 const selectGenerations = `
 SELECT ` + generationColumns + `, g.state, g.module, g.held_until, g.condition, g.reason, g.condition_since, g.digest, g.updated_at,
        s.retrying, s.parked, (SELECT count(*) FROM {sequence_events} e WHERE e.generation = g.id),
-       g.created_at, g.retired_at, g.owner, h.name, h.process, h.started_at, (extract(epoch FROM h.expires_at - clock_timestamp()) * 1000000)::bigint
+       g.created_at, g.retired_at, (extract(epoch FROM clock_timestamp() - g.retired_at) * 1000000)::bigint, g.owner, h.name, h.process, h.started_at, (extract(epoch FROM h.expires_at - clock_timestamp()) * 1000000)::bigint
 FROM {generations} g
 LEFT JOIN {hosts} h ON h.id = g.owner
 CROSS JOIN LATERAL (
@@ -86,16 +86,16 @@ func scanGeneration(row pgx.CollectableRow) (store.GenerationStatus, error) {
 	var p store.PartitionStatus
 	var owner, name, process *string
 	var retired, started *time.Time
-	var left *int64
+	var left, retiredFor *int64
 	err := row.Scan(&p.ID, &p.Plugin, &p.Number, &p.Position, &p.Epoch, &p.Root, &p.Partition, &p.Partitions, &p.OrderBy, &g.State, &g.Module, &g.HeldUntil,
 		&p.Condition.State, &p.Condition.Reason, &p.Condition.Since, &p.Digest, &p.UpdatedAt, &p.Retrying, &p.Parked, &p.Waiting,
-		&g.CreatedAt, &retired, &owner, &name, &process, &started, &left)
+		&g.CreatedAt, &retired, &retiredFor, &owner, &name, &process, &started, &left)
 	if err != nil {
 		return g, err
 	}
 	g.CreatedAt, p.Condition.Since, p.UpdatedAt = g.CreatedAt.UTC(), p.Condition.Since.UTC(), p.UpdatedAt.UTC()
 	if retired != nil {
-		g.RetiredAt = retired.UTC()
+		g.RetiredAt, g.RetiredFor = retired.UTC(), time.Duration(*retiredFor)*time.Microsecond
 	}
 	p.Owner = ownerOf(owner, name, process, started, left)
 	g.Partitions = []store.PartitionStatus{p}

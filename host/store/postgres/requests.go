@@ -14,7 +14,7 @@ import (
 
 // requestColumns are scanRequest's.
 const requestColumns = `id, plugin, action, key, position, generation, partition, digest, coalesce(octet_length(data), 0) AS data_size,
-       who, why, state, answer, requested_at, answered_at`
+       who, why, state, answer, requested_at, answered_at, (extract(epoch FROM clock_timestamp() - requested_at) * 1000000)::bigint AS age`
 
 // pendingOfEach is how many requests of one plugin are looked at: it has them answered in their order.
 const pendingOfEach = 100
@@ -60,7 +60,7 @@ func (s *Store) Request(ctx context.Context, id int64) (store.Request, error) {
 // PendingRequests implements store.State.
 func (s *Store) PendingRequests(ctx context.Context) ([]store.Request, error) {
 	return s.requests(ctx, s.sql.rare(`
-SELECT id, plugin, action, key, position, generation, partition, digest, data_size, who, why, state, answer, requested_at, answered_at
+SELECT id, plugin, action, key, position, generation, partition, digest, data_size, who, why, state, answer, requested_at, answered_at, age
 FROM (SELECT `+requestColumns+`, row_number() OVER (PARTITION BY plugin ORDER BY id) AS n FROM {requests} WHERE state = 'pending') r
 WHERE n <= $1 ORDER BY id`), pendingOfEach)
 }
@@ -82,9 +82,10 @@ func (s *Store) requests(ctx context.Context, sql string, args ...any) ([]store.
 func scanRequest(row pgx.CollectableRow, more ...any) (store.Request, error) {
 	var r store.Request
 	var answered *time.Time
+	var age int64
 	err := row.Scan(append([]any{&r.ID, &r.Plugin, &r.Action, &r.Key, &r.Position, &r.Generation, &r.Partition, &r.Digest, &r.DataSize,
-		&r.Who, &r.Why, &r.State, &r.Answer, &r.RequestedAt, &answered}, more...)...)
-	r.RequestedAt = r.RequestedAt.UTC()
+		&r.Who, &r.Why, &r.State, &r.Answer, &r.RequestedAt, &answered, &age}, more...)...)
+	r.RequestedAt, r.Age = r.RequestedAt.UTC(), time.Duration(age)*time.Microsecond
 	if answered != nil {
 		r.AnsweredAt = answered.UTC()
 	}

@@ -146,6 +146,8 @@ func (r row) time(i int) time.Time {
 	return time.UnixMicro(r.int(i)).UTC()
 }
 
+func (r row) duration(i int) time.Duration { return time.Duration(r.int(i)) * time.Microsecond }
+
 // micros is how times are stored: NULL for the zero time.
 func micros(t time.Time) driver.Value {
 	if t.IsZero() {

@@ -43,7 +43,7 @@ const selectGenerations = `SELECT ` + generationColumns + `, g.state, g.module, 
   (SELECT count(*) FROM sequences q WHERE q.generation = g.id AND q.state = 'retrying'),
   (SELECT count(*) FROM sequences q WHERE q.generation = g.id AND q.state = 'parked'),
   (SELECT count(*) FROM sequence_events e WHERE e.generation = g.id),
-  g.created_at, g.retired_at, g.owner, ` + hostColumns + `
+  g.created_at, g.retired_at, ` + now + ` - g.retired_at, g.owner, ` + hostColumns + `
 FROM generations g LEFT JOIN hosts h ON h.id = g.owner `
 
 // Generations returns a plugin's generations.
@@ -78,11 +78,11 @@ func (r row) generationStatus() store.GenerationStatus {
 		Generation: r.generation(),
 		Condition:  store.Condition{State: store.ConditionState(r.text(12)), Reason: r.text(13), Since: r.time(14)},
 		Digest:     r.text(15), UpdatedAt: r.time(16), Retrying: int(r.int(17)), Parked: int(r.int(18)), Waiting: int(r.int(19)),
-		Owner: r.owner(22),
+		Owner: r.owner(23),
 	}
 	return store.GenerationStatus{
 		State: store.GenerationState(r.text(9)), Module: r.text(10), HeldUntil: event.Position(r.int(11)),
-		CreatedAt: r.time(20), RetiredAt: r.time(21), Partitions: []store.PartitionStatus{p},
+		CreatedAt: r.time(20), RetiredAt: r.time(21), RetiredFor: r.duration(22), Partitions: []store.PartitionStatus{p},
 	}
 }
 

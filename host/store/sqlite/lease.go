@@ -88,7 +88,7 @@ const hostColumns = "h.id, h.name, h.process, h.started_at, h.expires_at - " + n
 
 // host reads hostColumns from column i on.
 func (r row) host(i int) store.Host {
-	left := time.Duration(r.int(i+4)) * time.Microsecond
+	left := r.duration(i + 4)
 	return store.Host{ID: r.text(i), Name: r.text(i + 1), Process: r.text(i + 2), StartedAt: r.time(i + 3), Live: left > 0, ExpiresIn: left}
 }
 

@@ -11,7 +11,7 @@ import (
 
 // requestColumns are row.request's.
 const requestColumns = `id, plugin, action, key, position, generation, partition, digest, coalesce(length(data), 0) AS data_size,
-  who, why, state, answer, requested_at, answered_at`
+  who, why, state, answer, requested_at, answered_at, ` + now + ` - requested_at AS age`
 
 // pendingOfEach is how many requests of one plugin are looked at: it has them answered in their order.
 const pendingOfEach = 100
@@ -19,7 +19,7 @@ const pendingOfEach = 100
 func (r row) request() store.Request {
 	return store.Request{ID: r.int(0), Plugin: r.text(1), Action: store.Action(r.text(2)), Key: r.text(3), Position: event.Position(r.int(4)),
 		Generation: int(r.int(5)), Partition: int(r.int(6)), Digest: r.text(7), DataSize: int(r.int(8)), Who: r.text(9), Why: r.text(10),
-		State: store.RequestState(r.text(11)), Answer: r.text(12), RequestedAt: r.time(13), AnsweredAt: r.time(14)}
+		State: store.RequestState(r.text(11)), Answer: r.text(12), RequestedAt: r.time(13), AnsweredAt: r.time(14), Age: r.duration(15)}
 }
 
 // Ask keeps a request until the plugin's owner answers it.
@@ -58,7 +58,7 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, `+now+`)`, r.Plugin, string(r.Action), r.K
 // Request returns one request with its data.
 func (s *Store) Request(ctx context.Context, id int64) (q store.Request, err error) {
 	err = s.read(ctx, func(c *conn) error {
-		found, err := c.one(func(r row) { q = r.request(); q.Data = r.bytes(15) }, "SELECT "+requestColumns+", data FROM requests WHERE id = ?", id)
+		found, err := c.one(func(r row) { q = r.request(); q.Data = r.bytes(16) }, "SELECT "+requestColumns+", data FROM requests WHERE id = ?", id)
 		if err == nil && !found {
 			err = store.ErrNotFound
 		}
@@ -72,7 +72,7 @@ func (s *Store) Request(ctx context.Context, id int64) (q store.Request, err err
 
 // PendingRequests returns what nobody has answered yet.
 func (s *Store) PendingRequests(ctx context.Context) ([]store.Request, error) {
-	return s.requests(ctx, `SELECT id, plugin, action, key, position, generation, partition, digest, data_size, who, why, state, answer, requested_at, answered_at
+	return s.requests(ctx, `SELECT id, plugin, action, key, position, generation, partition, digest, data_size, who, why, state, answer, requested_at, answered_at, age
 FROM (SELECT `+requestColumns+`, row_number() OVER (PARTITION BY plugin ORDER BY id) AS n FROM requests WHERE state = 'pending')
 WHERE n <= ? ORDER BY id`, int64(pendingOfEach))
 }

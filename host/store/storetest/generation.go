@@ -100,7 +100,9 @@ func generationSwitch(t *testing.T, db *database) {
 	check(t, err)
 	w := store.Switch{Plugin: "p", Owner: "h", From: held(first, old), To: held(second, fresh), HeldUntil: 1,
 		StandIn: store.StandIn{Digest: "dd", InsteadOf: "ee"}, Answers: []store.Answer{{Request: id, State: store.Done, Text: "so it is"}}}
+	began := time.Now()
 	check(t, s.SwitchGeneration(t.Context(), w))
+	switched := time.Now()
 	if g, err := s.FindPlugin(t.Context(), "p"); err != nil || g.ID != second.ID || g.Position != 1 {
 		t.Errorf("the live one is %+v (%v)", g, err)
 	}
@@ -109,6 +111,14 @@ func generationSwitch(t *testing.T, db *database) {
 	if all[0].State != store.Live || all[0].HeldUntil != 1 || all[0].Owner == nil || all[1].State != store.Retired || all[1].RetiredAt.IsZero() || all[1].Owner != nil {
 		t.Errorf("got %+v", all)
 	}
+	if all[0].RetiredFor != 0 {
+		t.Errorf("the live one was retired %s ago", all[0].RetiredFor)
+	}
+	grows(t, began, switched, func() []time.Duration {
+		all, err := s.NotLive(t.Context())
+		check(t, err)
+		return []time.Duration{all[0].RetiredFor}
+	})
 	if in, err := s.FindStandIn(t.Context(), "p"); err != nil || in != w.StandIn {
 		t.Errorf("the stand-in is %+v (%v)", in, err)
 	}

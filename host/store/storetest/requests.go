@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"eshost/host/event"
 	"eshost/host/store"
@@ -13,6 +14,7 @@ import (
 
 var requestCases = []testCase{
 	{"fields come back, in another process too", requestFields},
+	{"say how old they are", requestAge},
 	{"what nobody would store", requestInvalid},
 	{"pending ones, oldest first", requestPending},
 	{"too many", requestTooMany},
@@ -57,13 +59,43 @@ func requestFields(t *testing.T, db *database) {
 		if !bytes.Equal(got.Data, want.Data) {
 			t.Errorf("data is %q", got.Data)
 		}
-		want.ID, want.State, want.RequestedAt, want.DataSize, want.Data, got.Data = id, store.Pending, got.RequestedAt, len(want.Data), nil, nil
+		want.ID, want.State, want.RequestedAt, want.DataSize, want.Data, got.Data, got.Age = id, store.Pending, got.RequestedAt, len(want.Data), nil, nil, 0
 		if fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", want) {
 			t.Errorf("got  %+v\nwant %+v", got, want)
 		}
 	}
 	_, err := s.Request(t.Context(), 1<<40)
 	wantError(t, err, store.ErrNotFound)
+}
+
+// requestAge: a request says how old it is, so that nobody needs a clock of their own for it.
+func requestAge(t *testing.T, db *database) {
+	s := db.open(t)
+	began := time.Now()
+	id := ask(t, s, store.Request{Plugin: "p", Action: store.AskRebuild})
+	asked := time.Now()
+	ages := func() (ages [3]time.Duration) {
+		t.Helper()
+		log, err := s.RequestLog(t.Context(), "p", 1)
+		check(t, err)
+		pending, err := s.PendingRequests(t.Context())
+		check(t, err)
+		return [3]time.Duration{find(t, s, id).Age, log[0].Age, pending[0].Age}
+	}
+	grows(t, began, asked, func() []time.Duration { all := ages(); return all[:] })
+}
+
+// grows holds ages to the time that has gone by since something happened, between two moments.
+func grows(t *testing.T, earliest, latest time.Time, ages func() []time.Duration) {
+	t.Helper()
+	const step = 100 * time.Millisecond // a database may count in less than a millisecond, or in whole ones
+	eventually(t, "it is some milliseconds old", func() bool { return time.Since(latest) > step })
+	least := time.Since(latest) - 2*time.Millisecond
+	for i, age := range ages() {
+		if most := time.Since(earliest) + 2*time.Millisecond; age < least || age > most {
+			t.Errorf("age %d is %s, not between %s and %s", i, age, least, most)
+		}
+	}
 }
 
 func requestInvalid(t *testing.T, db *database) {
