@@ -30,6 +30,8 @@ type Runner struct {
 	pausedBy string          // a person, as far as the session knows
 	// lookForPause says that the store has it otherwise.
 	lookForPause bool
+	// remark is what the store is to say beside the runner's own reason.
+	remark string
 }
 
 // Status is what a runner does, as it sees it.
@@ -157,7 +159,7 @@ func (r *Runner) deliver(ctx, work context.Context) error {
 		}
 		var pause time.Duration
 		failures, pause = r.judge(err, failures)
-		r.rest(ctx, pause)
+		r.rest(ctx, work, last, pause)
 	}
 	if last != nil && last.keepLease && !replaced(ctx) {
 		last.release(work)
@@ -238,6 +240,7 @@ func (s *session) explainEnd(ctx context.Context, err error) {
 	if errors.As(err, &refused) {
 		return // tried again at once
 	}
+	s.since = time.Now()
 	state, reason := store.BackingOff, err.Error()
 	if loop := asCrashLoop(err); loop != nil {
 		state, reason = store.Quarantined, loop.Error()
@@ -247,12 +250,9 @@ func (s *session) explainEnd(ctx context.Context, err error) {
 	}
 }
 
-// rest sleeps, unless the runner is quarantined and asked for something.
-func (r *Runner) rest(ctx context.Context, d time.Duration) {
-	var asked <-chan struct{}
-	if r.Status().State == Quarantined {
-		asked = r.asked
-	}
+// rest sleeps, unless the runner is quarantined and asked for something. The last session may still have the lease.
+func (r *Runner) rest(ctx, work context.Context, last *session, d time.Duration) {
+	quarantined := r.Status().State == Quarantined
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	for {
@@ -261,10 +261,11 @@ func (r *Runner) rest(ctx context.Context, d time.Duration) {
 			return
 		case <-timer.C:
 			return
-		case <-asked:
-			if r.isAsked() {
+		case <-r.asked: // a session that follows serves what is asked in any case
+			if quarantined && r.isAsked() {
 				return
 			}
+			r.explainAgain(work, last)
 		}
 	}
 }

@@ -26,6 +26,8 @@ type session struct {
 	inFlight  *flight        // nil when nothing is being committed
 	committed int            // batches
 	standing  standing
+	since     time.Time    // of it
+	remark    string       // as the store has it
 	held      *store.Pause // a person's, nil if nobody paused the plugin
 	edited    edited
 	keepLease bool // the next session follows at once
@@ -221,18 +223,22 @@ func (s *session) judgePause(ctx context.Context) error {
 	case s.seqs.waiting >= s.o.MaxParked:
 		now, reason = full, s.seqs.fullReason(s.o.MaxParked)
 	}
-	if now == s.standing {
+	before := s.standing
+	if now == before && s.r.remarked() == s.remark {
 		return nil
 	}
 	if err := s.settle(); err != nil {
 		return err
 	}
-	s.standing = now
-	switch now {
-	case moving:
+	if s.standing = now; now != before {
+		s.since = time.Now()
+	}
+	switch {
+	case now == moving:
 		s.r.setState(Running, "")
 		return s.explain(ctx, store.Running, "")
-	case full:
+	case now == before: // and has another remark
+	case now == full:
 		s.o.Logger.Error("paused", "reason", reason)
 	default:
 		s.o.Logger.Warn("paused", "reason", reason)
@@ -241,8 +247,13 @@ func (s *session) judgePause(ctx context.Context) error {
 	return s.explain(ctx, store.Paused, reason)
 }
 
+// explain tells everybody why delivery stands still since s.since, or that it moves, with what is to be said beside it.
 func (s *session) explain(ctx context.Context, state store.ConditionState, reason string) error {
-	c := store.Condition{State: state, Reason: reason, Since: time.Now()}
+	s.remark = s.r.remarked()
+	if reason != "" && s.remark != "" {
+		reason += "; "
+	}
+	c := store.Condition{State: state, Reason: reason + s.remark, Since: s.since}
 	if err := s.r.state.SetCondition(ctx, s.o.Generation, s.lease.Epoch, c); err != nil {
 		return fmt.Errorf("record the condition: %w", err)
 	}
