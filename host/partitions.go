@@ -119,6 +119,9 @@ func (p *hosted) aligned(ctx context.Context, h *Host, do func(ctx context.Conte
 	p.aligning.Lock() // one at a time: each takes the halt back when it is done
 	defer p.aligning.Unlock()
 	if len(p.parts()) > 1 {
+		if err := p.apart(p.furthest()); err != nil {
+			return err // all of them go on, as far as they can
+		}
 		if err := p.align(ctx, h); err != nil {
 			return err
 		}
@@ -164,58 +167,53 @@ func (p *hosted) align(ctx context.Context, h *Host) error {
 	deadline := time.Now().Add(alignPatience)
 	for {
 		behind := p.behind(to)
-		if behind == "" {
+		if behind == nil {
 			return nil
 		}
-		if time.Now().After(deadline) || ctx.Err() != nil {
+		if time.Now().After(deadline) || ctx.Err() != nil || p.apart(to) != nil {
 			p.halt.set(noHalt)
-			return errors.New(behind)
+			return behind
 		}
 		sleep(ctx, alignLook)
 	}
 }
 
-// behind says which partition has not come to a position yet, and why; empty if all have.
-func (p *hosted) behind(to event.Position) string {
+// errApart says that partitions do not stand at one position.
+var errApart = errors.New("its partitions have to come to one position first")
+
+// behind says which partition has not come to a position yet.
+func (p *hosted) behind(to event.Position) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, u := range p.units {
 		if st := u.status(); st.Position < to || !u.runs() {
-			why := ""
-			if st.Reason != "" {
-				why = ": " + st.Reason
-			}
-			return fmt.Sprintf("partition %d is at %d, another one at %d, and they have to meet first%s", u.gen.Partition, st.Position, to, why)
+			return fmt.Errorf("%w: partition %d, which is %s, was at %d, another one at %d", errApart, u.gen.Partition, st.State, st.Position, to)
 		}
 	}
-	return ""
+	return nil
 }
 
-// resizeIfDeclared splits a plugin anew if that is declared and all its partitions are here.
-func (h *Host) resizeIfDeclared(p *hosted, w *world) {
-	units := p.parts()
-	if len(units) == 0 || !w.gather[p.conf.Name] || p.inRedis() {
-		return
-	}
-	wanted := w.wanted[p.conf.Name]
-	now := units[0].gen
-	if !w.split(&store.Unit{Generation: now}) || w.building[p.conf.Name] || !p.owns() || !p.resizing.CompareAndSwap(false, true) {
-		return
-	}
-	h.group.Go(func() error {
-		defer p.resizing.Store(false)
-		err := p.aligned(p.ctx, h, func(ctx context.Context) error { return p.resize(ctx, h, wanted) })
-		if err != nil && p.ctx.Err() == nil {
-			h.log.Warn("cannot change the plugin's partitions yet, trying again", "plugin", p.conf.Name,
-				"partitions", now.Partitions, "declared", wanted.Partitions, "error", err)
-			p.setHold(fmt.Sprintf("waiting to have %d partitions instead of %d: %v", max(wanted.Partitions, 1), now.Partitions, err))
-			sleep(p.ctx, meetAgain)
-			return nil
+// apart says which partition does not get to a position, since it stands still before it.
+func (p *hosted) apart(to event.Position) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, u := range p.units {
+		if st := u.status(); st.Position < to && stands(st.State) {
+			return fmt.Errorf("%w: partition %d is %s", errApart, u.gen.Partition, st.State)
 		}
-		p.setHold("")
-		h.lookAtLeases()
-		return nil
-	})
+	}
+	return nil
+}
+
+// furthest is the position of the partition that has come furthest.
+func (p *hosted) furthest() event.Position {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var at event.Position
+	for _, u := range p.units {
+		at = max(at, u.status().Position)
+	}
+	return at
 }
 
 // resize has the plugin have other partitions. The runners of all of them have ended at one position.

@@ -39,6 +39,7 @@ type hosted struct {
 	halt       halt        // where all partitions stop
 	aligning   sync.Mutex  // of who has set it
 	resizing   atomic.Bool // the partitions are being changed
+	tries      attempts    // to change them; of who does so, or of watchLeases
 	astray     atomic.Bool // another generation may be the live one
 	wantsBuild atomic.Bool // the module was changed while no host ran, and is to build the read model anew
 
@@ -242,13 +243,6 @@ func (p *hosted) setReason(reason string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.reason = reason
-}
-
-// setHold says why the plugin does not have the partitions yet that are declared. Invariant 9.
-func (p *hosted) setHold(why string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.hold = why
 }
 
 // module and instance give the sandbox the shape that delivery wants.

@@ -160,6 +160,7 @@ func (p *hosted) awaitMeeting(ctx context.Context, h *Host, b *build) {
 	ticker := time.NewTicker(buildLook)
 	defer ticker.Stop()
 	var rest time.Time
+	apart := 0 // times in a row
 	for {
 		select {
 		case <-ctx.Done():
@@ -179,10 +180,17 @@ func (p *hosted) awaitMeeting(ctx context.Context, h *Host, b *build) {
 		if why != "" {
 			continue
 		}
-		if err := p.meetBetween(ctx, h, b); err == nil || ctx.Err() != nil {
+		err := p.meetBetween(ctx, h, b)
+		if err == nil || ctx.Err() != nil {
 			return
 		}
-		rest = time.Now().Add(meetAgain)
+		if !errors.Is(err, errApart) {
+			apart, rest = 0, time.Now().Add(meetAgain)
+			continue
+		}
+		apart++
+		rest = time.Now().Add(restAfter(apart))
+		b.setHold(ctx, h, next.Epoch, fmt.Sprintf("it has caught up, but %v; tried again after %s", err, restAfter(apart)))
 	}
 }
 
@@ -216,6 +224,9 @@ func (p *hosted) notYet(live, next delivery.Status) string {
 			live.Waiting, p.conf.Name)
 	case next.Retrying > 0:
 		return fmt.Sprintf("it has caught up, but %d of its sequences are still retried", next.Retrying)
+	}
+	if err := p.apart(p.furthest()); err != nil && p.conf.Emits() {
+		return fmt.Sprintf("it has caught up, but %v", err)
 	}
 	return ""
 }

@@ -60,8 +60,10 @@ func (h *Host) Status() Status {
 			Waiting:      st.Waiting,
 			Partitions:   p.partitions(t.Watermark),
 		}
-		if view.Reason == "" {
-			view.Reason = p.held()
+		if held := p.held(); view.Reason == "" {
+			view.Reason = held
+		} else if held != "" {
+			view.Reason += "; " + held
 		}
 		if p.inRedis() {
 			view.Target = string(p.conf.Target)
@@ -96,13 +98,6 @@ func (p *hosted) partitions(watermark event.Position) []admin.Partition {
 		}
 	}
 	return list
-}
-
-// held is why the plugin does not have the partitions yet that are declared.
-func (p *hosted) held() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.hold
 }
 
 // behindBy counts the final events that the plugin's partitions here have not handled.

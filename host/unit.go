@@ -142,6 +142,7 @@ func (u *unit) setRunner(r *delivery.Runner) {
 	}
 	u.runner = r
 	r.SetPaused(u.pausedBy)
+	r.Remark(u.p.hold)
 }
 
 // ended takes note of a runner that has returned. One that found another owner is not run again before the next look

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -235,4 +236,142 @@ func awaitLive(t *testing.T, s store.Store, number int) {
 		}
 		return err
 	})
+}
+
+// TestChangeWaitsForStandingPartition changes the number of partitions while one of them is paused by its bound of parked
+// events: the others go on, undisturbed, everybody can see why it waits, and it is done once that one goes on.
+func TestChangeWaitsForStandingPartition(t *testing.T) {
+	t.Parallel()
+	onEachStore(t, func(t *testing.T, storeURL string) {
+		s := openStore(t, storeURL)
+		section := plugin{"journal", journalModule(t), "partitions = 3\n[plugins.journal.retry]\nattempts = 1\nmax_parked = 1\n[plugins.journal.limits]\ntime = \"10s\"\n"}
+		p := newProject(t, storeURL, "a", section)
+		p.set("[host]", `lease_ttl = "1m"`) // nobody loses a lease because the machine is busy
+		a := p.host()
+		a.ready()
+		b := newProject(t, storeURL, "b", section).host()
+		b.ready()
+		awaitPartitions(t, s, "journal", 3)
+		streams := [3]string{streamIn(0, 3), streamIn(1, 3), streamIn(2, 3)}
+		note := func(stream, eventType string) {
+			e := store.StreamAppend{Stream: stream, Expected: store.AnyVersion, Events: []store.NewEvent{{Type: eventType, Data: []byte("{}")}}}
+			if err := s.Append(t.Context(), []store.AppendRequest{{Streams: []store.StreamAppend{e}}})[0].Err; err != nil {
+				t.Fatal(err)
+			}
+		}
+		versions := 0
+		others := func() { // handle an event each
+			versions++
+			note(streams[0], "Noted")
+			note(streams[2], "Noted")
+			eventually(t, "the other partitions go on", func() error {
+				docs := documents(t, s, "journal", "journal")
+				if want := strconv.Itoa(versions); docs[streams[0]] != want || docs[streams[2]] != want {
+					return fmt.Errorf("they have made %v, not version %s", docs, want)
+				}
+				return nil
+			})
+		}
+		note(streams[1], "FailsOnce")
+		awaitReason(t, s, "journal", 1, "max_parked = 1")
+		others()
+
+		p.edit("hosts.toml", "[plugins.journal]", 5)
+		p.must("reload")
+		const why = "waiting to have 5 partitions instead of 3: its partitions have to come to one position first: partition 1 is paused"
+		for i := range streams {
+			awaitReason(t, s, "journal", i, why)
+		}
+		before := epochs(t, s, "journal")
+		for began := time.Now(); time.Since(began) < 5*time.Second; { // the hosts look at it once a second
+			others()
+		}
+		if now := epochs(t, s, "journal"); !slices.Equal(now, before) {
+			t.Errorf("sessions began anew while the change waited: epochs %v, before %v", now, before)
+		}
+		newProject(t, storeURL, "elsewhere").wantRun(0, []string{why, "max_parked = 1"}, "status")
+
+		p.must("parked", "skip", "journal", streams[1], "--why", "a test")
+		awaitPartitions(t, s, "journal", 5)
+		for i := range 5 {
+			awaitReason(t, s, "journal", i, "")
+		}
+		others()
+		a.stop()
+		b.stop()
+	})
+}
+
+// TestChangeWaitsForBuild changes the number of partitions while a generation is built, which does not get on.
+func TestChangeWaitsForBuild(t *testing.T) {
+	t.Parallel()
+	onEachStore(t, func(t *testing.T, storeURL string) {
+		s := openStore(t, storeURL)
+		p := newProject(t, storeURL, "a", plugin{"journal", journalModule(t), "partitions = 2"})
+		a := p.host()
+		a.ready()
+		awaitPartitions(t, s, "journal", 2)
+		if err := s.PutModule(t.Context(), "broken", []byte("no module")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.BuildGeneration(t.Context(), "journal", 0, "broken"); err != nil {
+			t.Fatal(err)
+		}
+		p.edit("hosts.toml", "[plugins.journal]", 3)
+		p.must("reload")
+		const why = "waiting to have 3 partitions instead of 2: a generation is being built"
+		awaitReason(t, s, "journal", 0, why)
+		newProject(t, storeURL, "elsewhere").wantRun(0, []string{"journal is running: " + why, "journal is rebuilt: generation 2"}, "status")
+		p.must("rebuild", "journal", "--drop-old", "--generation", "2")
+		awaitPartitions(t, s, "journal", 3)
+		awaitReason(t, s, "journal", 0, "")
+		a.stop()
+	})
+}
+
+// streamIn is a stream whose events are in a partition.
+func streamIn(partition, of int) string {
+	for i := 0; ; i++ {
+		if s := fmt.Sprintf("stream-%d", i); event.PartitionOf(s, of) == partition {
+			return s
+		}
+	}
+}
+
+// awaitReason waits until the store says something of one of a plugin's partitions; nothing at all for "".
+func awaitReason(t *testing.T, s store.Store, plugin string, partition int, says string) {
+	t.Helper()
+	eventually(t, fmt.Sprintf("partition %d of %s says %q", partition, plugin, says), func() error {
+		all, err := s.Plugins(t.Context())
+		if err != nil {
+			return err
+		}
+		for _, p := range all {
+			if p.Plugin != plugin || len(p.Partitions) <= partition {
+				continue
+			}
+			c := p.Partitions[partition].Condition
+			if !strings.Contains(c.Reason, says) || says == "" && c.Reason != "" {
+				return fmt.Errorf("it is %s: %q", c.State, c.Reason)
+			}
+			return nil
+		}
+		return errors.New("there is none")
+	})
+}
+
+// epochs are those of a plugin's partitions.
+func epochs(t *testing.T, s store.Store, plugin string) []int64 {
+	t.Helper()
+	units, err := s.Units(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []int64
+	for _, u := range units {
+		if u.Plugin == plugin && u.State == store.Live {
+			all = append(all, u.Epoch)
+		}
+	}
+	return all
 }
