@@ -30,7 +30,9 @@ type hosted struct {
 
 	ctx    context.Context         // of run
 	cancel context.CancelCauseFunc // ends it
+	placed chan struct{}           // closed when run knows where the plugin starts
 	done   chan struct{}           // closed when run has returned
+	failed error                   // why run cannot go on; read it when done is closed
 
 	// Of run, and of what it calls.
 	gen       store.Generation // the live one
@@ -97,11 +99,12 @@ func compileModule(ctx context.Context, engine *plugin.Engine, conf config.Plugi
 	return m, nil
 }
 
-// launch runs the plugin in a goroutine of the group's. One that cannot run ends the host if that was its start.
+// launch runs the plugin in a goroutine of the group's. One that cannot run ends the host if that was its start; later the
+// reloader refuses its section.
 func (p *hosted) launch(ctx context.Context, g *errgroup.Group, h *Host, atStart bool) {
 	ctx, p.cancel = context.WithCancelCause(ctx)
 	p.ctx = ctx
-	p.done = make(chan struct{})
+	p.placed, p.done = make(chan struct{}), make(chan struct{})
 	h.placing.Add(1)
 	g.Go(func() error {
 		defer close(p.done)
@@ -112,10 +115,34 @@ func (p *hosted) launch(ctx context.Context, g *errgroup.Group, h *Host, atStart
 		if atStart {
 			return err
 		}
-		h.log.Error("the plugin cannot run", "plugin", p.conf.Name, "error", withHint(err))
-		p.setReason(withHint(err))
+		p.failed = err
 		return nil
 	})
+}
+
+// begun waits a while for a plugin that was launched to find its place, and says why it cannot run.
+func (p *hosted) begun(ctx context.Context) error {
+	timer := time.NewTimer(placeTime)
+	defer timer.Stop()
+	select {
+	case <-p.placed:
+	case <-p.done:
+	case <-timer.C: // the store is away, or events are not final yet: that may take any time
+	case <-ctx.Done():
+	}
+	return p.failure()
+}
+
+const placeTime = time.Second
+
+// failure says why a plugin that was launched while the host ran cannot go on.
+func (p *hosted) failure() error {
+	select {
+	case <-p.done:
+		return p.failed
+	default:
+		return nil
+	}
 }
 
 // run delivers until ctx ends, with one runner after another as the module is replaced.
@@ -125,6 +152,7 @@ func (p *hosted) run(ctx context.Context, h *Host) error {
 	if err != nil {
 		return err
 	}
+	close(p.placed)
 	_, err = delivery.ParseOrder(string(p.conf.OrderBy))
 	if err != nil {
 		return &Error{Subject: pluginSubject(p.conf.Name), Err: err}

@@ -116,6 +116,7 @@ func (r *reloader) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case answer := <-r.h.reloads:
+			r.giveUpFailed(ctx)
 			answer <- r.asked(ctx)
 			pause = lookEvery
 		case <-lost: // too many changes at once
@@ -126,6 +127,7 @@ func (r *reloader) run(ctx context.Context) {
 			}
 			pause = lookAgain
 		case <-timer.C:
+			r.giveUpFailed(ctx)
 			r.watchFolders()
 			pause = r.look(ctx)
 		}

@@ -89,7 +89,6 @@ func (r *reloader) apply(ctx context.Context, section config.Plugin, before *hos
 		r.pending[section.Name] = section
 		return r.refuse(ctx, section.Name, err)
 	}
-	r.forgive(section.Name)
 	o := ReloadOutcome{Plugin: section.Name, Result: ReloadAdded, Digest: p.digest()}
 	if before != nil {
 		o.Result = ReloadChanged
@@ -98,13 +97,36 @@ func (r *reloader) apply(ctx context.Context, section config.Plugin, before *hos
 		r.drop(ctx, before)
 	}
 	r.note(section.Module, p.stamp)
-	r.h.log.Info("a section of hosts.toml takes effect", "plugin", section.Name, "result", o.Result, "digest", o.Digest)
-	r.h.record(ctx, p, o)
 	r.h.mu.Lock()
 	r.h.plugins = append(r.h.plugins, p)
 	r.h.mu.Unlock()
 	r.h.start(p)
+	if err := p.begun(ctx); err != nil {
+		return r.giveUp(ctx, p, err)
+	}
+	r.forgive(section.Name)
+	r.h.log.Info("a section of hosts.toml takes effect", "plugin", section.Name, "result", o.Result, "digest", o.Digest)
+	r.h.record(ctx, p, o)
 	return []ReloadOutcome{o}
+}
+
+// giveUp refuses the section of a plugin that has ended because it cannot run. It is tried again as others are.
+func (r *reloader) giveUp(ctx context.Context, p *hosted, err error) []ReloadOutcome {
+	r.drop(ctx, p)
+	r.h.declareAgain()
+	r.pending[p.conf.Name] = p.conf
+	return r.refuse(ctx, p.conf.Name, err)
+}
+
+// giveUpFailed does so with those that have ended since the last look.
+func (r *reloader) giveUpFailed(ctx context.Context) {
+	var all []ReloadOutcome
+	for _, p := range r.h.list() {
+		if err := p.failure(); err != nil {
+			all = append(all, r.giveUp(ctx, p, err)...)
+		}
+	}
+	r.h.metrics.reloaded(all)
 }
 
 // load loads a plugin that can run in this host, and that can go on where the one before is, if there is one.
@@ -149,7 +171,7 @@ func (r *reloader) refuse(ctx context.Context, name string, err error) []ReloadO
 	if said || ctx.Err() != nil { // or the host stops
 		return nil
 	}
-	r.h.log.Error("refused a section of the new hosts.toml, what was before goes on", "plugin", name, "error", o.Reason)
+	r.h.log.Error("refused a section of hosts.toml, what was before goes on", "plugin", name, "error", o.Reason)
 	p := r.h.find(name)
 	if p != nil {
 		p.setSection(&admin.Refused{Reason: o.Reason, Since: time.Now()})

@@ -1,7 +1,9 @@
 package test
 
 import (
+	"errors"
 	"fmt"
+	"net/http"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -139,4 +141,52 @@ func TestRefusedModuleOfSection(t *testing.T) {
 	p.put("hosts.toml", []byte(good))
 	awaitStatus(t, url, "nothing is held against it any more", states("one=running"))
 	h.stop()
+}
+
+// TestRefusedStart adds a plugin that can never start where its section says: that is a refused section like any other, and
+// tried again like any other.
+func TestRefusedStart(t *testing.T) {
+	t.Parallel()
+	storeURL := newDatabase(t, "sqlite")
+	p := newProject(t, storeURL, "h", plugin{"one", "one.wasm", ""})
+	p.put("one.wasm", badModule(t, "wasi"))
+	s := openStore(t, storeURL)
+	h := p.host()
+	url := h.ready()
+	awaitStatus(t, url, "one runs", states("one=running"))
+	const why = "start = 4 is beyond the log's end, position 0"
+	p.put("hosts.toml", []byte(p.toml()+"\n[plugins.two]\nmodule = \"one.wasm\"\nstart = 4\n"))
+	if code, out, _ := p.run("", "reload"); code != exitFailed || !strings.Contains(out, why) {
+		t.Errorf("eshost reload: exit code %d\n%s", code, out)
+	}
+	awaitStatus(t, url, "two is refused", states("one=running two=refused"))
+	for _, command := range [][]string{{"status"}, {"reload", "--history", "two"}} {
+		if out := p.must(command...); !strings.Contains(out, why) {
+			t.Errorf("eshost %s:\n%s", strings.Join(command, " "), out)
+		}
+	}
+	if res, err := http.Get(url + "/readyz"); err != nil || res.StatusCode != http.StatusOK {
+		t.Errorf("the host is not ready: %+v, %v", res, err)
+	} else {
+		res.Body.Close()
+	}
+	if code, out, _ := p.run("", "reload"); code != exitFailed || !strings.Contains(out, why) {
+		t.Errorf("another eshost reload: exit code %d\n%s", code, out)
+	}
+	appendCrashes(t, s, 5)
+	eventually(t, "two is tried again", func() error {
+		if code, out, _ := p.run("", "reload"); code != 0 {
+			return errors.New(out)
+		}
+		return nil
+	})
+	awaitStatus(t, url, "two runs", states("one=running two=running"))
+	settled(t, s, "one", "two")
+	if out := p.must("status"); strings.Contains(out, "refused") {
+		t.Errorf("eshost status still complains:\n%s", out)
+	}
+	h.stop()
+	if n := strings.Count(h.stderr.String(), "refused a section"); n < 1 || n > 2 {
+		t.Errorf("the log says %d times that it is refused", n)
+	}
 }
