@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"eshost/host/config"
+	"eshost/host/event"
 	"eshost/host/internal/admin"
 	"eshost/host/internal/delivery"
 	"eshost/host/internal/plugin"
@@ -65,17 +66,42 @@ func (p *hosted) refuse(ctx context.Context, h *Host, digest string, err error) 
 }
 
 // record keeps the history of a plugin's modules. A database that is away does not hold up a reload. p is nil for a plugin
-// that was refused before it ever ran.
+// that does not run.
 func (h *Host) record(ctx context.Context, p *hosted, o ReloadOutcome) {
-	entry := store.Reload{Plugin: o.Plugin, Digest: o.Digest, Host: h.self.Name, Refused: o.Reason}
-	if p != nil {
-		entry.Position = max(p.status().Position, p.before.Position)
-	}
+	h.recordAt(ctx, o, h.checkpoint(ctx, p, o.Plugin))
+}
+
+func (h *Host) recordAt(ctx context.Context, o ReloadOutcome, at event.Position) {
 	ctx, cancel := context.WithTimeout(ctx, recordTimeout)
 	defer cancel()
+	entry := store.Reload{Plugin: o.Plugin, Digest: o.Digest, Position: at, Host: h.self.Name, Refused: o.Reason}
 	if err := h.store.RecordReload(ctx, entry); err != nil {
 		h.log.Warn("cannot record a reload", "plugin", o.Plugin, "error", err)
 	}
+}
+
+// checkpoint is a plugin's, as this host knows it or, where it has not run it yet, as the store does. 0 if there is none.
+func (h *Host) checkpoint(ctx context.Context, p *hosted, name string) event.Position {
+	if p != nil {
+		if at := max(p.status().Position, p.before.Position); at > 0 {
+			return at
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, recordTimeout)
+	defer cancel()
+	gen, err := h.store.FindPlugin(ctx, name)
+	if err != nil {
+		return 0
+	}
+	rows, err := h.store.Partitions(ctx, gen.ID)
+	if err != nil || len(rows) == 0 {
+		return 0
+	}
+	lowest := rows[0].Position
+	for i := range rows {
+		lowest = min(lowest, rows[i].Position)
+	}
+	return lowest
 }
 
 const recordTimeout = 2 * time.Second

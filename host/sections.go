@@ -50,6 +50,7 @@ func (r *reloader) applyFile(ctx context.Context) []ReloadOutcome {
 	for _, name := range r.h.refusedSections() {
 		if conf.Plugin(name) == nil && wrong[name] == nil {
 			r.forgive(name)
+			r.h.recordGood(ctx, nil, name, "") // nobody asks for it any more
 		}
 	}
 	return all
@@ -97,6 +98,7 @@ func (r *reloader) apply(ctx context.Context, section config.Plugin, before *hos
 		r.drop(ctx, before)
 	}
 	r.note(section.Module, p.stamp)
+	from := r.h.checkpoint(ctx, p, section.Name)
 	r.h.mu.Lock()
 	r.h.plugins = append(r.h.plugins, p)
 	r.h.mu.Unlock()
@@ -106,7 +108,7 @@ func (r *reloader) apply(ctx context.Context, section config.Plugin, before *hos
 	}
 	r.forgive(section.Name)
 	r.h.log.Info("a section of hosts.toml takes effect", "plugin", section.Name, "result", o.Result, "digest", o.Digest)
-	r.h.record(ctx, p, o)
+	r.h.recordAt(ctx, o, from)
 	return []ReloadOutcome{o}
 }
 
@@ -202,6 +204,8 @@ func (h *Host) refusedSections() []string {
 // remove stops a plugin that hosts.toml has no more. Its read model and its checkpoint stay in the store.
 func (r *reloader) remove(ctx context.Context, p *hosted) ReloadOutcome {
 	p.stop(nil)
+	r.forgive(p.conf.Name)
+	r.h.recordGood(ctx, p, p.conf.Name, p.digest()) // nobody asks any more for what was refused
 	r.drop(ctx, p)
 	r.h.log.Info("removed a plugin; its documents and its checkpoint stay", "plugin", p.conf.Name)
 	return ReloadOutcome{Plugin: p.conf.Name, Result: ReloadRemoved}

@@ -161,7 +161,7 @@ func TestRefusedStart(t *testing.T) {
 	}
 	awaitStatus(t, url, "two is refused", states("one=running two=refused"))
 	for _, command := range [][]string{{"status"}, {"reload", "--history", "two"}} {
-		if out := p.must(command...); !strings.Contains(out, why) {
+		if out := p.must(command...); !strings.Contains(out, why) || strings.Contains(out, "goes on as it was") || strings.Contains(out, "is starting it") {
 			t.Errorf("eshost %s:\n%s", strings.Join(command, " "), out)
 		}
 	}
@@ -189,4 +189,64 @@ func TestRefusedStart(t *testing.T) {
 	if n := strings.Count(h.stderr.String(), "refused a section"); n < 1 || n > 2 {
 		t.Errorf("the log says %d times that it is refused", n)
 	}
+}
+
+// TestRefusedSectionIsDeleted follows what eshost status says of a plugin whose section is refused and then deleted: of one
+// that has never run, and of one that has.
+func TestRefusedSectionIsDeleted(t *testing.T) {
+	t.Parallel()
+	storeURL := newDatabase(t, "sqlite")
+	p := newProject(t, storeURL, "h", plugin{"one", "one.wasm", ""})
+	p.put("one.wasm", badModule(t, "wasi"))
+	s := openStore(t, storeURL)
+	appendCrashes(t, s, 5)
+	h := p.host()
+	h.ready()
+	settled(t, s, "one")
+	one := p.toml()
+	two := "\n[plugins.two]\nmodule = \"one.wasm\"\n"
+	reload := func(toml string, code int) {
+		t.Helper()
+		p.put("hosts.toml", []byte(toml))
+		if got, out, errs := p.run("", "reload", "--store", storeURL); got != code {
+			t.Errorf("eshost reload: exit code %d, want %d\n%s%s", got, code, out, errs)
+		}
+	}
+	// says reads with a hosts.toml of its own: eshost status, too, refuses one with mistakes.
+	says := func(want string, not ...string) {
+		t.Helper()
+		file := p.write("reader.toml", one+two)
+		out := p.must("status", "--config", file)
+		if !strings.Contains(out, want) {
+			t.Errorf("eshost status does not say %q:\n%s", want, out)
+		}
+		for _, lie := range not {
+			if strings.Contains(out, lie) {
+				t.Errorf("eshost status says %q:\n%s", lie, out)
+			}
+		}
+	}
+	const broken = "batch = 0\n"
+	reload(one+two+broken, exitFailed)
+	says("two is not started: host h refused its section", "goes on as it was", "is starting it")
+	reload(one, 0)
+	says("two is not started", "refused")
+
+	reload(one+two, 0)
+	settled(t, s, "two")
+	reload(one+two+broken, exitFailed)
+	says("two goes on as it was: host h refused", "not started")
+	reload(one, 0)
+	says("two is stopped", "refused")
+	reload(one+two+broken, exitFailed)
+	says("for two, which nobody runs: ", "goes on as it was")
+	reload(one+two, 0)
+	settled(t, s, "two")
+	says("two", "refused")
+
+	history, err := s.Reloads(t.Context(), "two", 1)
+	if err != nil || len(history) != 1 || history[0].Position != 5 {
+		t.Errorf("two has begun again at 5, its history is %+v, %v", history, err)
+	}
+	h.stop()
 }

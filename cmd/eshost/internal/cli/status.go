@@ -199,6 +199,9 @@ func (r *statusReport) addRefused(ctx context.Context, t *target) error {
 		}
 		if len(newest) == 1 && newest[0].Refused != "" {
 			p.Refused = reportReload(&newest[0])
+			if p.State == stateNotStarted {
+				p.Reason = fmt.Sprintf("host %s refused its section of hosts.toml at %s: %s", p.Refused.Host, p.Refused.At.Format(time.RFC3339), p.Refused.Refused)
+			}
 		}
 	}
 	newest, err := t.Reloads(ctx, store.EveryPlugin, 1)

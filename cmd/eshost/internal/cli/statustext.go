@@ -95,8 +95,8 @@ func (r *statusReport) writePlugins(w io.Writer) error {
 		if p.Reason != "" {
 			fmt.Fprintf(w, "\n%s is %s: %s\n", printable(p.Name), p.State, printable(p.Reason))
 		}
-		if f := p.Refused; f != nil {
-			fmt.Fprintf(w, "\n%s goes on as it was: host %s refused what it was given at %s: %s\n", printable(p.Name), printable(f.Host), f.At.Format(time.RFC3339), printable(f.Refused))
+		if p.Refused != nil && p.State != stateNotStarted {
+			fmt.Fprintf(w, "\n%s\n", p.describeRefusal())
 		}
 		if f := p.FirstFailure; f != nil {
 			fmt.Fprintf(w, "\n%s: %s\n", printable(p.Name), f.describe())
@@ -114,6 +114,15 @@ func (p *pluginReport) number(n int) string {
 		return "?"
 	}
 	return strconv.Itoa(n)
+}
+
+// describeRefusal is about a plugin that has run before.
+func (p *pluginReport) describeRefusal() string {
+	f := p.Refused
+	if p.Owner == nil {
+		return fmt.Sprintf("host %s refused what it was given at %s for %s, which nobody runs: %s", printable(f.Host), f.At.Format(time.RFC3339), printable(p.Name), printable(f.Refused))
+	}
+	return fmt.Sprintf("%s goes on as it was: host %s refused what it was given at %s: %s", printable(p.Name), printable(f.Host), f.At.Format(time.RFC3339), printable(f.Refused))
 }
 
 func ownerName(h *hostReport) string {
