@@ -3,6 +3,7 @@ package test
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -157,4 +158,33 @@ func TestReloadCommand(t *testing.T) {
 		}
 		h.stop()
 	})
+}
+
+// TestReloadWhileStarting sends SIGHUP to a host that is still reading its hosts.toml: it starts all the same.
+func TestReloadWhileStarting(t *testing.T) {
+	t.Parallel()
+	p := newProject(t, newDatabase(t, "sqlite"), "h", plugin{"one", "one.wasm", ""})
+	p.put("one.wasm", badModule(t, "wasi"))
+	toml := []byte(p.toml())
+	file := filepath.Join(p.dir, "hosts.toml")
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mkfifo(file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h := p.host()
+	var pipe *os.File
+	eventually(t, "the host reads its hosts.toml", func() (err error) {
+		pipe, err = os.OpenFile(file, os.O_WRONLY|syscall.O_NONBLOCK, 0)
+		return err
+	})
+	p.put("hosts.toml", toml) // for the reload
+	h.signal(syscall.SIGHUP)
+	_, err := pipe.Write(toml)
+	if err := errors.Join(err, pipe.Close()); err != nil {
+		t.Fatal(err)
+	}
+	awaitStatus(t, h.ready(), "the plugin runs", states("one=running"))
+	h.stop()
 }

@@ -30,6 +30,9 @@ One line on standard output says when it is ready; the log goes to standard erro
 }
 
 func (a *app) run(ctx context.Context) error {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP) // now: one that comes while modules are compiled must not end the process
+	defer signal.Stop(hangups)
 	conf, err := a.config()
 	if err != nil {
 		return err
@@ -58,15 +61,14 @@ func (a *app) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer reloadOnHangup(ctx, h)()
+	defer reloadOn(ctx, hangups, h)()
 	return errors.Join(h.Run(ctx), h.Close())
 }
 
-// reloadOnHangup reloads whenever the process gets a SIGHUP, until stop is called.
-func reloadOnHangup(ctx context.Context, h *host.Host) (stop func()) {
+// reloadOn reloads whenever there is a signal, until stop is called.
+func reloadOn(ctx context.Context, signals <-chan os.Signal, h *host.Host) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
-	signals, done := make(chan os.Signal, 1), make(chan struct{})
-	signal.Notify(signals, syscall.SIGHUP)
+	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		for {
@@ -78,7 +80,7 @@ func reloadOnHangup(ctx context.Context, h *host.Host) (stop func()) {
 			}
 		}
 	}()
-	return func() { signal.Stop(signals); cancel(); <-done }
+	return func() { cancel(); <-done }
 }
 
 func (a *app) logger(h config.Host) *slog.Logger {
