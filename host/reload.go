@@ -35,16 +35,6 @@ const (
 	ReloadRefused    = "refused" // what was before goes on
 )
 
-const (
-	// lookEvery is how often files are looked at where the operating system says nothing about them.
-	lookEvery = time.Second
-	// lookAgain is the pause between two looks at a file that is changing.
-	lookAgain = 50 * time.Millisecond
-	// quiet is how long a file must have stayed as it is: a build that writes in several steps is not read
-	// half done.
-	quiet = 300 * time.Millisecond
-)
-
 // reloader brings changed modules and a changed hosts.toml in while the host runs. One goroutine does it all.
 type reloader struct {
 	h     *Host
@@ -54,14 +44,10 @@ type reloader struct {
 	// pending are the sections of hosts.toml that are refused, by plugin. They are tried again as soon as anything changes.
 	pending map[string]config.Plugin
 
+	hurried bool // somebody asked for this reload: what there is now is judged as it is
+
 	fs      *fsnotify.Watcher // nil where the operating system cannot tell of changes
 	folders map[string]bool   // that fs watches
-}
-
-// watched is a file: how it looks, since when, and how it looked when it was read.
-type watched struct {
-	info, read os.FileInfo // nil if there is none
-	since      time.Time
 }
 
 func newReloader(h *Host) *reloader {
@@ -81,20 +67,12 @@ func (r *reloader) note(path string, info os.FileInfo) {
 	r.files[path] = &watched{info: info, read: info, since: time.Now()}
 }
 
-// watch has a file that may be read soon watched from now on.
-func (r *reloader) watch(path string) {
+// watch has a file that is about to be read watched from now on.
+func (r *reloader) watch(path string) *watched {
 	if r.files[path] == nil {
 		r.note(path, stat(path))
 	}
-}
-
-// stat says how a file looks, nil if there is none.
-func stat(path string) os.FileInfo {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil
-	}
-	return info
+	return r.files[path]
 }
 
 // run watches until ctx ends.
@@ -149,36 +127,42 @@ func (r *reloader) watchFolders() {
 
 // look reads what has changed and stays as it is now, and returns when to look again.
 func (r *reloader) look(ctx context.Context) time.Duration {
-	pause := lookEvery
-	changed := false
+	changing, half, changed := false, false, false
 	for path, w := range r.files {
-		info := stat(path)
-		if !sameFile(info, w.info) {
-			w.info, w.since = info, time.Now()
-		}
+		w.see(stat(path))
 		switch {
-		case info == nil || sameFile(info, w.read):
-		case time.Since(w.since) < quiet:
-			pause = lookAgain
+		case w.info == nil || !w.half && sameFile(w.info, w.read):
+		case !w.still(quiet):
+			changing = true
+		case w.half && !w.still(settled):
+			half = true
 		default:
 			changed = true
 		}
 	}
-	if changed && pause == lookEvery { // everything has come to rest
+	if changed && !changing { // everything has come to rest
 		r.reload(ctx)
 	}
-	return pause
+	if changing || half {
+		return lookAgain
+	}
+	return lookEvery
 }
 
 // asked reloads what has changed, without waiting for anything to come to rest.
 func (r *reloader) asked(ctx context.Context) []ReloadOutcome {
 	for path, w := range r.files {
 		if info := stat(path); info != nil {
-			w.info = info
+			w.see(info)
 		}
 	}
+	r.hurried = true
+	defer func() { r.hurried = false }()
 	return r.standing(r.reload(ctx))
 }
+
+// sure reports whether a file is all there, as far as time can tell: it is not that somebody is still writing it.
+func (r *reloader) sure(w *watched) bool { return r.hurried || w.still(settled) }
 
 // standing adds what was refused before and has not changed since: whoever asks wants to know.
 func (r *reloader) standing(all []ReloadOutcome) []ReloadOutcome {
@@ -207,10 +191,12 @@ func (r *reloader) standing(all []ReloadOutcome) []ReloadOutcome {
 
 // reload brings in hosts.toml and the modules as they are now.
 func (r *reloader) reload(ctx context.Context) []ReloadOutcome {
+	for _, w := range r.files {
+		w.half = w.half && !r.sure(w)
+	}
 	var all []ReloadOutcome
-	if w := r.files[r.file]; w != nil && !sameFile(w.info, w.read) {
-		w.read = w.info
-		all = r.applyFile(ctx)
+	if w := r.files[r.file]; w != nil && !w.half && !sameFile(w.info, w.read) {
+		all = r.applyFile(ctx, w)
 	} else {
 		all = r.applyPending(ctx)
 	}
@@ -227,7 +213,9 @@ func (r *reloader) reload(ctx context.Context) []ReloadOutcome {
 		}
 	}
 	for _, w := range r.files {
-		w.read = w.info
+		if !w.half {
+			w.read = w.info
+		}
 	}
 	r.h.metrics.reloaded(all)
 	return all
@@ -236,24 +224,22 @@ func (r *reloader) reload(ctx context.Context) []ReloadOutcome {
 // module brings in a plugin's module if its file has changed.
 func (r *reloader) module(ctx context.Context, p *hosted) ReloadOutcome {
 	w := r.files[p.conf.Module]
-	if w.info == nil || sameFile(w.info, p.stamp) {
-		return ReloadOutcome{Plugin: p.conf.Name, Result: ReloadUnchanged, Digest: p.digest()}
+	unchanged := ReloadOutcome{Plugin: p.conf.Name, Result: ReloadUnchanged, Digest: p.digest()}
+	if w.info == nil || w.half || sameFile(w.info, p.stamp) {
+		return unchanged
 	}
+	before := p.stamp
 	p.stamp = w.info
-	o := p.tryModule(ctx, r.h)
+	o, half := p.tryModule(ctx, r.h, r.sure(w))
+	if half {
+		p.stamp, w.half = before, true
+		return unchanged
+	}
 	if still := p.refusal(); still != nil && o.Result != ReloadRefused && o.Result != ReloadUnchanged {
 		// The section is refused as before: the newest entry of the history says so.
 		r.h.record(ctx, p, ReloadOutcome{Plugin: p.conf.Name, Digest: o.Digest, Reason: still.Reason})
 	}
 	return o
-}
-
-// sameFile reports whether a file is as it was, as far as can be told without reading it.
-func sameFile(a, b os.FileInfo) bool {
-	if a == nil || b == nil {
-		return a == nil && b == nil
-	}
-	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
 }
 
 // Reload brings in hosts.toml and the modules as they are now, if they have changed, and says what became of each

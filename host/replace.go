@@ -16,11 +16,15 @@ import (
 )
 
 // tryModule loads what is in the module's file now and, if it can be used, has it take over after the batch
-// in hand. Whatever is wrong with it, the module before goes on.
-func (p *hosted) tryModule(ctx context.Context, h *Host) ReloadOutcome {
+// in hand. Whatever is wrong with it, the module before goes on. A file that cannot be loaded may be half written, unless
+// it is sure that it is not.
+func (p *hosted) tryModule(ctx context.Context, h *Host, sure bool) (o ReloadOutcome, half bool) {
 	wasm, info, err := readModule(p.conf.Module)
+	if err != nil && !sure {
+		return ReloadOutcome{}, true
+	}
 	if err != nil {
-		return p.refuse(ctx, h, "", fmt.Errorf("read the new module: %w", err))
+		return p.refuse(ctx, h, "", fmt.Errorf("read the new module: %w", err)), false
 	}
 	p.stamp = info
 	digest := digestOf(wasm)
@@ -28,9 +32,12 @@ func (p *hosted) tryModule(ctx context.Context, h *Host) ReloadOutcome {
 		if p.setRefused(nil); p.refusal() == nil {
 			h.recordGood(ctx, p, p.conf.Name, digest)
 		}
-		return ReloadOutcome{Plugin: p.conf.Name, Result: ReloadUnchanged, Digest: digest}
+		return ReloadOutcome{Plugin: p.conf.Name, Result: ReloadUnchanged, Digest: digest}, false
 	}
 	m, err := compileModule(ctx, h.engine, p.conf, wasm)
+	if err != nil && !sure {
+		return ReloadOutcome{}, true
+	}
 	if err == nil {
 		if err = tryStart(ctx, m); err == nil {
 			err = p.dryRun(ctx, h, m, p.conf.Events)
@@ -40,17 +47,17 @@ func (p *hosted) tryModule(ctx context.Context, h *Host) ReloadOutcome {
 		}
 	}
 	if err != nil {
-		return p.refuse(ctx, h, digest, err)
+		return p.refuse(ctx, h, digest, err), false
 	}
 	p.declare(digest)
 	if p.conf.OnChange == config.OnChangeRebuild {
-		return p.rebuildWith(ctx, h, m, wasm)
+		return p.rebuildWith(ctx, h, m, wasm), false
 	}
 	h.log.Info("a new module takes over", "plugin", p.conf.Name, "module", p.conf.Module, "digest", digest, "before", p.digest())
-	o := ReloadOutcome{Plugin: p.conf.Name, Result: ReloadReplaced, Digest: digest}
+	o = ReloadOutcome{Plugin: p.conf.Name, Result: ReloadReplaced, Digest: digest}
 	h.record(ctx, p, o)
 	p.takeOver(ctx, m)
-	return o
+	return o, false
 }
 
 // refuse leaves the module that runs in its place.

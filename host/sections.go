@@ -17,8 +17,12 @@ import (
 
 // applyFile brings in hosts.toml as it is now, each plugin's section on its own. It says what became of those that have
 // changed.
-func (r *reloader) applyFile(ctx context.Context) []ReloadOutcome {
+func (r *reloader) applyFile(ctx context.Context, w *watched) []ReloadOutcome {
 	conf, wrong, err := config.LoadEach(r.file, r.h.o.Getenv)
+	if !r.sure(w) && (err != nil || len(wrong) > 0 || w.shrunk() || r.removes(conf)) {
+		w.half = true
+		return nil
+	}
 	if err != nil {
 		r.h.log.Error("refused the new hosts.toml, the one before stays in force", "error", err)
 		r.h.refuseFile(ctx, err.Error())
@@ -33,7 +37,6 @@ func (r *reloader) applyFile(ctx context.Context) []ReloadOutcome {
 		}
 	}
 	for name, err := range wrong {
-		delete(r.pending, name)
 		all = append(all, r.refuse(ctx, name, err)...)
 	}
 	for _, section := range conf.Plugins {
@@ -47,6 +50,7 @@ func (r *reloader) applyFile(ctx context.Context) []ReloadOutcome {
 			r.h.recordGood(ctx, p, section.Name, p.digest()) // the section may have been refused in between
 		}
 	}
+	maps.DeleteFunc(r.pending, func(name string, _ config.Plugin) bool { return conf.Plugin(name) == nil })
 	for _, name := range r.h.refusedSections() {
 		if conf.Plugin(name) == nil && wrong[name] == nil {
 			r.forgive(name)
@@ -54,6 +58,11 @@ func (r *reloader) applyFile(ctx context.Context) []ReloadOutcome {
 		}
 	}
 	return all
+}
+
+// removes reports whether hosts.toml has plugins no more that run here.
+func (r *reloader) removes(conf *config.Config) bool {
+	return slices.ContainsFunc(r.h.list(), func(p *hosted) bool { return conf.Plugin(p.conf.Name) == nil })
 }
 
 // applyPending tries the refused sections again: what was wrong may have been mended beside hosts.toml.
@@ -84,10 +93,20 @@ func (r *reloader) applySettings(ctx context.Context, conf *config.Config) []Rel
 // apply loads a plugin whose section is new or has changed and lets it take the place of the one before, if there is one.
 // It has nothing to say of a section that is refused for the same reason as before.
 func (r *reloader) apply(ctx context.Context, section config.Plugin, before *hosted) []ReloadOutcome {
-	r.watch(section.Module)
-	p, err := r.load(ctx, section, before)
+	r.pending[section.Name] = section // until it takes effect
+	w := r.watch(section.Module)
+	if w.half {
+		return nil
+	}
+	p, err := r.load(ctx, section)
+	if errors.Is(err, ErrModule) && !r.sure(w) {
+		w.half = true
+		return nil
+	}
+	if err == nil {
+		err = r.try(ctx, p, before)
+	}
 	if err != nil {
-		r.pending[section.Name] = section
 		return r.refuse(ctx, section.Name, err)
 	}
 	o := ReloadOutcome{Plugin: section.Name, Result: ReloadAdded, Digest: p.digest()}
@@ -131,23 +150,24 @@ func (r *reloader) giveUpFailed(ctx context.Context) {
 	r.h.metrics.reloaded(all)
 }
 
-// load loads a plugin that can run in this host, and that can go on where the one before is, if there is one.
-func (r *reloader) load(ctx context.Context, section config.Plugin, before *hosted) (*hosted, error) {
+// load loads a plugin that this host has a place for.
+func (r *reloader) load(ctx context.Context, section config.Plugin) (*hosted, error) {
 	if err := r.checkTarget(section); err != nil {
 		return nil, err
 	}
-	p, err := loadPlugin(ctx, r.h.engine, section)
-	if err != nil {
-		return nil, err
-	}
-	err = tryStart(ctx, p.module)
+	return loadPlugin(ctx, r.h.engine, section)
+}
+
+// try has a plugin's module show that it starts and can go on where the one before is, if there is one.
+func (r *reloader) try(ctx context.Context, p, before *hosted) error {
+	err := tryStart(ctx, p.module)
 	if err == nil && before != nil && p.digest() != before.digest() {
-		err = before.dryRun(ctx, r.h, p.module, section.Events)
+		err = before.dryRun(ctx, r.h, p.module, p.conf.Events)
 	}
 	if err != nil {
-		return nil, p.startError(errors.Join(err, p.close(context.WithoutCancel(ctx))))
+		err = p.startError(errors.Join(err, p.close(context.WithoutCancel(ctx))))
 	}
-	return p, nil
+	return err
 }
 
 // checkTarget refuses a read model in a Redis that is not the one this host was started with.

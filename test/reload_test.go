@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"eshost/host"
 )
@@ -187,4 +188,51 @@ func TestReloadWhileStarting(t *testing.T) {
 	}
 	awaitStatus(t, h.ready(), "the plugin runs", states("one=running"))
 	h.stop()
+}
+
+// TestReloadOfHalfWrittenFiles writes modules and hosts.toml in place with pauses of more than a second: nothing is refused
+// or removed for what is not there yet.
+func TestReloadOfHalfWrittenFiles(t *testing.T) {
+	t.Parallel()
+	rust, as := read(t, balancesModule(t, "rust")), read(t, balancesModule(t, "assemblyscript"))
+	storeURL := newDatabase(t, "sqlite")
+	p := newProject(t, storeURL, "h", plugin{"one", "one.wasm", ""}, plugin{"two", "two.wasm", ""})
+	p.put("one.wasm", rust)
+	p.put("two.wasm", rust)
+	s := openStore(t, storeURL)
+	h := p.host()
+	url := h.ready()
+	awaitStatus(t, url, "both run", states("one=running two=running"))
+
+	p.writeInParts("one.wasm", as, time.Second, 0, len(as)/2)
+	awaitStatus(t, url, "one has the whole module", func(s host.Status) error {
+		if s.Plugins[0].Digest != digest(as) {
+			return errors.New(s.Plugins[0].Digest)
+		}
+		return states("one=running two=running")(s)
+	})
+
+	toml := p.toml() + "\n[plugins.three]\nmodule = \"three.wasm\"\n"
+	two := strings.Index(toml, "[plugins.two]")
+	p.write("three.wasm", string(as[:len(as)/2]))
+	p.writeInParts("hosts.toml", []byte(toml), 1500*time.Millisecond, two, two+len("[plug"), two+len("[plugins.two]\n"))
+	pause(t.Context(), time.Second)
+	p.write("three.wasm", string(as))
+	awaitStatus(t, url, "three runs beside the others", states("one=running two=running three=running"))
+
+	h.stop()
+	if log := h.stderr.String(); strings.Contains(log, "refused") || strings.Contains(log, "removed") {
+		t.Error("the log is", log)
+	}
+	for _, name := range []string{"one", "two", "three"} {
+		history, err := s.Reloads(t.Context(), name, 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range history {
+			if r.Refused != "" {
+				t.Errorf("the history of %s: %+v", name, r)
+			}
+		}
+	}
 }

@@ -237,16 +237,29 @@ func TestReplaceUnderLoad(t *testing.T) {
 // writeSlowly writes a file in place in several steps.
 func (p *project) writeSlowly(name string, content []byte) {
 	p.t.Helper()
-	f, err := os.OpenFile(filepath.Join(p.dir, name), os.O_WRONLY|os.O_TRUNC, 0)
+	const pieces = 6
+	var cuts []int
+	for i := range pieces {
+		cuts = append(cuts, i*len(content)/pieces)
+	}
+	p.writeInParts(name, content, 30*time.Millisecond, cuts...)
+}
+
+// writeInParts writes a file in place and rests wherever it is to be cut.
+func (p *project) writeInParts(name string, content []byte, rest time.Duration, cuts ...int) {
+	p.t.Helper()
+	f, err := os.OpenFile(filepath.Join(p.dir, name), os.O_WRONLY|os.O_TRUNC|os.O_CREATE, 0o600)
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	const pieces = 6
-	for i := range pieces {
-		if _, err := f.Write(content[i*len(content)/pieces : (i+1)*len(content)/pieces]); err != nil {
+	from := 0
+	for _, to := range append(cuts, len(content)) {
+		if _, err := f.Write(content[from:to]); err != nil {
 			p.t.Fatal(err)
 		}
-		pause(p.t.Context(), 30*time.Millisecond)
+		if from = to; to < len(content) {
+			pause(p.t.Context(), rest)
+		}
 	}
 	if err := f.Close(); err != nil {
 		p.t.Fatal(err)
