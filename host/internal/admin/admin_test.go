@@ -85,6 +85,36 @@ func TestWaitWakes(t *testing.T) {
 	}
 }
 
+// TestRunningDigest shows the module that runs, also before it has made a commit.
+func TestRunningDigest(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ owner, running, want string }{
+		"this host runs it":               {"self", "new", "new"},
+		"another host runs it":            {"other", "new", "old"}, // as far as this one knows
+		"this host does not know it yet":  {"self", "", "old"},
+		"nobody runs it, this one has it": {"", "new", "old"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newFakeHost()
+			p := &h.status[0]
+			p.Digest, p.Owner = "old", nil
+			if c.owner != "" {
+				p.Owner = &store.Host{ID: c.owner, Live: true}
+			}
+			h.own.Plugins[0].Digest = c.running
+			var got struct{ Plugins []PluginView }
+			res := request(t, "GET", serve(t, h, Options{})+"/v1/plugins", "")
+			if err := json.Unmarshal([]byte(text(t, res)), &got); err != nil {
+				t.Fatal(err)
+			}
+			if len(got.Plugins) != 1 || got.Plugins[0].Digest != c.want {
+				t.Errorf("the plugins are %+v", got.Plugins)
+			}
+		})
+	}
+}
+
 // TestQueueFull fills the queue of appends: by requests, and by bytes.
 func TestQueueFull(t *testing.T) {
 	t.Parallel()

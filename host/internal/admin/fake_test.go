@@ -32,15 +32,16 @@ type fakeHost struct {
 	finds     int
 	found     func(finds int) // called after each look for the plugin, with their number
 	startsAt  int             // the look that first finds it
+	own       Status          // what the host says of itself
 }
 
 func newFakeHost() *fakeHost {
 	gen := store.Generation{ID: 7, Plugin: "p", Number: 1}
 	return &fakeHost{gen: gen, status: []store.PluginStatus{{Generation: gen, Condition: store.Condition{State: store.Running}, Owner: &store.Host{ID: "self", Live: true}}},
-		grown: make(chan struct{})}
+		own: Status{ID: "self", Plugins: []Plugin{{Name: "p"}}}, grown: make(chan struct{})}
 }
 
-func (h *fakeHost) Status() Status { return Status{ID: "self", Plugins: []Plugin{{Name: "p"}}} }
+func (h *fakeHost) Status() Status { return h.own }
 
 func (h *fakeHost) Log() (watermark, head event.Position) {
 	h.mu.Lock()

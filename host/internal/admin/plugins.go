@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -24,14 +25,15 @@ type PluginView struct {
 	// LagEvents is how many events that is, where this host runs the plugin: exact for recent ones, else never too low.
 	LagEvents *int64 `json:"lag_events,omitempty"`
 	// AgeSeconds is how long ago, at most, the checkpoint was the end of the log.
-	AgeSeconds float64       `json:"age_seconds"`
-	Digest     string        `json:"digest,omitempty"`
-	Owner      *OwnerView    `json:"owner,omitempty"`
-	UpdatedAt  *time.Time    `json:"updated_at,omitempty"`
-	Retrying   int           `json:"retrying_sequences"`
-	Parked     int           `json:"parked_sequences"`
-	Waiting    int           `json:"waiting_events"`
-	Failure    *SequenceView `json:"first_failure,omitempty"`
+	AgeSeconds float64 `json:"age_seconds"`
+	// Digest is of the module that runs, where this host runs the plugin, else of the one that made the last commit.
+	Digest    string        `json:"digest,omitempty"`
+	Owner     *OwnerView    `json:"owner,omitempty"`
+	UpdatedAt *time.Time    `json:"updated_at,omitempty"`
+	Retrying  int           `json:"retrying_sequences"`
+	Parked    int           `json:"parked_sequences"`
+	Waiting   int           `json:"waiting_events"`
+	Failure   *SequenceView `json:"first_failure,omitempty"`
 	// Unknown is why it is not known what waits, which is 0 then, and which modules it had: it is not in the database.
 	Unknown string   `json:"unknown,omitempty"`
 	Refused *Refused `json:"refused,omitempty"`
@@ -197,6 +199,7 @@ func (s *server) views(ctx context.Context) ([]PluginView, error) {
 			}
 			if p.Owner != nil && p.Owner.ID == self.ID {
 				v.LagEvents = here.LagEvents
+				v.Digest = cmp.Or(here.Digest, v.Digest)
 			}
 			delete(own, p.Plugin)
 		}

@@ -71,7 +71,7 @@ function merge({ status, views, wrong }) {
     if (!here) return v;
     const { handled, failed, module, refused } = here;
     if (wrong.views) return { ...v, ...here, age_seconds: null }; // the store's view is old
-    return owns(v.name) ? { ...v, handled, failed, module, refused, digest: v.digest || here.digest } : { ...v, module, refused };
+    return owns(v.name) ? { ...v, handled, failed, module, refused, digest: here.digest || v.digest } : { ...v, module, refused };
   });
   return [...list, ...own.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
 }
