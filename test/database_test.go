@@ -65,6 +65,12 @@ func TestReadyBetweenRarePolls(t *testing.T) {
 		}
 		return nil
 	})
+	awaitStatus(t, listener, "nothing is overdue", func(s host.Status) error {
+		if s.Log.Overdue {
+			return fmt.Errorf("after %v seconds", s.Log.SilentSeconds)
+		}
+		return nil
+	})
 	if code := answerOf(t, listener+"/readyz"); code != http.StatusOK {
 		t.Errorf("/readyz answers %d when the log was last read %v seconds ago", code, silent)
 	}

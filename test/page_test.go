@@ -395,6 +395,40 @@ func TestPageExplainsTheWatermark(t *testing.T) {
 	h.stop()
 }
 
+// TestPageBetweenRarePolls looks at a host that may look at the log once in half a minute: the page has no alarm between
+// two looks.
+func TestPageBetweenRarePolls(t *testing.T) {
+	t.Parallel()
+	tb := newBrowser(t).newTab(1280, 900)
+	p := newProject(t, newDatabase(t, "sqlite"), "app1", plugin{"balances", balancesModule(t, "rust"), ""})
+	p.set("[store]", `poll_max = "30s"`)
+	h := p.host()
+	url := h.ready()
+	tb.open(url + "/")
+	tb.shows(`[data-plugin="balances"] .badge`, "running")
+	tb.is("the log was not read for longer than the page once allowed", `fetch("/v1/status").then((r) => r.json()).then((s) => s.log.silent_seconds > 7)`)
+	if banners, err := tb.eval(`document.querySelector("#banners").textContent`); err != nil || banners != "" {
+		t.Errorf("the page says %v, %v", banners, err)
+	}
+	if _, err := tb.eval(overdue); err != nil {
+		t.Fatal(err)
+	}
+	tb.shows("#banners", "The database should have answered by now, and has not.")
+	tb.clean(url)
+	h.stop()
+}
+
+// overdue has the page hear of a host that should have read the log by now.
+const overdue = `(() => {
+	const real = window.fetch;
+	window.fetch = async (resource, ...more) => {
+		const answer = await real(resource, ...more);
+		if (!String(resource.url ?? resource).includes("v1/status")) return answer;
+		const status = await answer.json();
+		return Response.json({ ...status, log: { ...status.log, overdue: true } });
+	};
+})()`
+
 // TestPageExplainsRedis has Redis go and come back: the page says what is wrong meanwhile, and what to do.
 func TestPageExplainsRedis(t *testing.T) {
 	t.Parallel()

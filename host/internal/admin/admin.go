@@ -24,8 +24,8 @@ type Log struct {
 	Holders     []Holder `json:"holders,omitempty"`
 	// SilentSeconds is how long ago the log was last read.
 	SilentSeconds float64 `json:"silent_seconds"`
-	// Overdue says that it should have been read again by now.
-	Overdue bool `json:"-"`
+	// Overdue says that it should have been read again by now: how long it may be silent depends on store.poll_max.
+	Overdue bool `json:"overdue"`
 	// Error is why the log cannot be read now.
 	Error string `json:"error,omitempty"`
 }

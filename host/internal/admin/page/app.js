@@ -102,8 +102,8 @@ function banners() {
       `${world.status ? "What is below is from before that. " : ""}The page tries again by itself; see whether “eshost run” still runs.` });
   } else if (world.log?.error) {
     list.push({ key: "log", tone: "bad", text: `The event log cannot be read: ${world.log.error}. Nothing is handled meanwhile and nothing is lost; the host goes on by itself when the database answers again.` });
-  } else if (world.log?.silent_seconds > 5) {
-    list.push({ key: "log", tone: "bad", text: "The database has not answered for more than 5 seconds. Nothing is handled meanwhile and nothing is lost; the host goes on by itself." });
+  } else if (world.log?.overdue) {
+    list.push({ key: "log", tone: "bad", text: "The database should have answered by now, and has not. Nothing is handled meanwhile and nothing is lost; the host goes on by itself." });
   } else if (views && views.error.status !== 401) {
     list.push({ key: "views", tone: "wait", text: `The store's view cannot be read since ${moment(views.since)}: ${api.sentence(views.error)}. What is below is this host's own view.` });
   }
