@@ -131,7 +131,7 @@ func open(ctx context.Context, conf *config.Config, s store.Store, o Options) (*
 	}
 	h.memory = newIdleMemory()
 	h.tail = tail.New(s, tail.Options{MaxPoll: conf.Store.PollMax, OnBell: h.heardBell, Logger: log})
-	if h.redis, err = openRedis(conf.Redis); err != nil {
+	if h.redis, err = openRedis(ctx, s, conf.Redis); err != nil {
 		return nil, errors.Join(err, h.closeSandbox(ctx))
 	}
 	h.reads = newReadModels(s, h.redis, h.targetOf)
@@ -143,7 +143,7 @@ func open(ctx context.Context, conf *config.Config, s store.Store, o Options) (*
 		Timeout:  conf.Host.ShutdownTimeout,
 		OnAppend: h.appended,
 	})
-	if h.peers, err = h.newPeers(ctx); err != nil {
+	if h.peers, err = h.newPeers(); err != nil {
 		return nil, errors.Join(err, h.closeSandbox(ctx))
 	}
 	var wrong []error

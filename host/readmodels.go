@@ -30,8 +30,8 @@ type ReadModels struct {
 }
 
 // OpenReadModels returns the store for those who read, by a hosts.toml. Closing it closes the store.
-func OpenReadModels(s store.Store, conf *config.Config) (*ReadModels, error) {
-	server, err := openRedis(conf.Redis)
+func OpenReadModels(ctx context.Context, s store.Store, conf *config.Config) (*ReadModels, error) {
+	server, err := openRedis(ctx, s, conf.Redis)
 	if err != nil {
 		return nil, err
 	}
@@ -53,19 +53,24 @@ func (m *ReadModels) Close() error { return errors.Join(m.redis.close(), m.Store
 
 // redisServer is the Redis of hosts.toml, for read models.
 type redisServer struct {
-	client redis.UniversalClient
-	prefix string
-	limit  time.Duration // of a call
-	glance time.Duration // of all that a view of many plugins asks
+	client   redis.UniversalClient
+	prefix   string
+	database string        // the identity of the one that is used with it
+	limit    time.Duration // of a call
+	glance   time.Duration // of all that a view of many plugins asks
 }
 
 // modelTime bounds a call at least: a commit is much larger than what redis.timeout is meant for.
 const modelTime = 10 * time.Second
 
 // openRedis connects when it is needed; nil if there is none.
-func openRedis(conf config.Redis) (*redisServer, error) {
+func openRedis(ctx context.Context, s store.Store, conf config.Redis) (*redisServer, error) {
 	if conf.URL == "" {
 		return nil, nil
+	}
+	database, err := s.Identity(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("tell the database from others on the same Redis: %w", err)
 	}
 	o, err := hostredis.Connect(conf.URL, conf.Timeout)
 	if err != nil {
@@ -73,7 +78,7 @@ func openRedis(conf config.Redis) (*redisServer, error) {
 	}
 	limit := max(conf.Timeout, modelTime)
 	o.ReadTimeout, o.WriteTimeout = limit, limit
-	return &redisServer{client: redis.NewClient(o), prefix: conf.Prefix, limit: limit, glance: conf.Timeout}, nil
+	return &redisServer{client: redis.NewClient(o), prefix: conf.Prefix, database: database, limit: limit, glance: conf.Timeout}, nil
 }
 
 func (s *redisServer) close() error {
@@ -88,7 +93,8 @@ func (m *ReadModels) reader(plugin string) *redismodel.Reader {
 	if m.redis == nil || m.target(plugin) != config.TargetRedis {
 		return nil
 	}
-	r := redismodel.NewReader(m.redis.client, m.Store, redismodel.Options{Plugin: plugin, Prefix: m.redis.prefix, Timeout: m.redis.limit})
+	r := redismodel.NewReader(m.redis.client, m.Store, redismodel.Options{Plugin: plugin, Database: m.redis.database, Prefix: m.redis.prefix,
+		Timeout: m.redis.limit})
 	return &r
 }
 

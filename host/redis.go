@@ -2,7 +2,6 @@ package host
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -17,18 +16,14 @@ import (
 
 // newPeers returns this host's end of the Redis that hosts.toml names, nil without one. It connects when it is run: a host
 // neither waits for Redis nor fails without it.
-func (h *Host) newPeers(ctx context.Context) (*redis.Client, error) {
+func (h *Host) newPeers() (*redis.Client, error) {
 	conf := h.conf.Redis
 	if conf.URL == "" {
 		return nil, nil
 	}
-	scope, err := h.store.Identity(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("tell the database from others on the same Redis: %w", err)
-	}
 	return redis.New(redis.Options{
 		URL: conf.URL, Prefix: conf.Prefix, Timeout: conf.Timeout, Changes: conf.Changes,
-		Scope: scope, Host: h.self.ID, PollMax: h.conf.Store.PollMax,
+		Scope: h.redis.database, Host: h.self.ID, PollMax: h.conf.Store.PollMax,
 		Wake: h.tail.Wake, SetMaxPoll: h.tail.SetMaxPoll, Seen: h.seen,
 		Logger: h.log,
 	})

@@ -64,6 +64,7 @@ func (p *hosted) modelProgress() string {
 func (p *hosted) newModel(h *Host, gen store.Generation, lease delivery.State) *redismodel.Model {
 	return redismodel.New(leased{lease, h.store}, h.store, h.redis.client, redismodel.Options{
 		Plugin:    p.conf.Name,
+		Database:  h.redis.database,
 		Prefix:    h.redis.prefix,
 		Timeout:   h.redis.limit,
 		Filter:    event.Filter{Types: p.conf.Events},

@@ -117,7 +117,7 @@ func asProblem(err error) *problem {
 	case errors.As(err, &large):
 		return tooLarge(large.Limit)
 	case errors.Is(err, store.ErrNotBuilt):
-		p := unavailable("not-built", time.Second, "it is built anew from the log; GET /v1/plugins says how far it is", "%s", err.Error())
+		p := unavailable("not-built", time.Second, "it is built anew from the log; GET /v1/plugins says how far it is, or what it waits for", "%s", err.Error())
 		return p
 	case errors.Is(err, store.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
 		p := unavailable("store-unavailable", 2*time.Second, "see /readyz and the host's log", "the database does not answer")

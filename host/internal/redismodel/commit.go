@@ -97,7 +97,7 @@ func (m *Model) apply(ctx context.Context, c *store.Commit) error {
 	}
 	answer, err := m.server.run(ctx, commitScript, keys, args)
 	if err == nil {
-		err = verdict(answer, c.Epoch)
+		err = m.verdict(answer, c.Epoch)
 	}
 	if err != nil {
 		return err
@@ -127,7 +127,7 @@ func (m *Model) script(c *store.Commit) (keys []string, args []any, err error) {
 	}
 	k := m.keys
 	keys = []string{k.meta(), k.collections(), k.sequences(), k.waiting(), k.answers(), k.modules()}
-	args = []any{session, c.Epoch, serial, int64(c.Expected), int64(c.Position), c.Digest, since, tie, stamp(now)}
+	args = []any{session, c.Epoch, serial, int64(c.Expected), int64(c.Position), c.Digest, since, tie, stamp(now), m.o.Database}
 	byCollection := make(map[string][]event.DocumentWrite)
 	for _, w := range c.Documents {
 		byCollection[w.Collection] = append(byCollection[w.Collection], w)
@@ -142,7 +142,7 @@ func (m *Model) script(c *store.Commit) (keys []string, args []any, err error) {
 	if args, err = appendSequences(args, c.Sequences); err != nil {
 		return nil, nil, err
 	}
-	args, err = appendAnswers(args, c.Answers)
+	args, err = m.appendAnswers(args, c.Answers)
 	return keys, args, err
 }
 
@@ -192,10 +192,10 @@ func appendSequences(args []any, sequences []store.Sequence) ([]any, error) {
 	return append(append(args, len(ended)), ended...), nil
 }
 
-func appendAnswers(args []any, answers []store.Answer) ([]any, error) {
+func (m *Model) appendAnswers(args []any, answers []store.Answer) ([]any, error) {
 	args = append(args, len(answers))
 	for _, a := range answers {
-		encoded, err := json.Marshal(answer{State: a.State, Text: a.Text})
+		encoded, err := json.Marshal(answer{State: a.State, Text: a.Text, Database: m.o.Database})
 		if err != nil {
 			return nil, fmt.Errorf("encode an answer: %w", err)
 		}
@@ -206,11 +206,15 @@ func appendAnswers(args []any, answers []store.Answer) ([]any, error) {
 
 // answer is a store.Answer as Redis keeps it until the database has it.
 type answer struct {
-	State store.RequestState `json:"state"`
-	Text  string             `json:"text"`
+	State    store.RequestState `json:"state"`
+	Text     string             `json:"text"`
+	Database string             `json:"database"` // whose request it is
 }
 
-func decodeAnswer(id, encoded string) (store.Answer, error) {
+// errOther is returned for an answer to another database's request.
+var errOther = errors.New("the answer is to another database's request")
+
+func decodeAnswer(id, encoded, database string) (store.Answer, error) {
 	var a answer
 	n, err := strconv.ParseInt(id, 10, 64)
 	if err == nil {
@@ -221,6 +225,9 @@ func decodeAnswer(id, encoded string) (store.Answer, error) {
 	}
 	if err != nil {
 		return store.Answer{}, fmt.Errorf("%w: answer %q: %w", ErrDamaged, id, err)
+	}
+	if a.Database != database {
+		return store.Answer{}, errOther
 	}
 	return store.Answer{Request: n, State: a.State, Text: a.Text}, nil
 }

@@ -26,6 +26,7 @@
 //
 // The fields of meta that readers need:
 //
+//	database    the identity of the database whose log it is made of; eshost status --json has it as identity
 //	state       rebuilding, ready, or broken
 //	position    the checkpoint: every event up to it is in the documents, but for those that wait
 //	head        the end of the log when the read model was begun; at it rebuilding becomes ready
@@ -39,12 +40,13 @@
 //
 // No meta: the read model was never built, or Redis has lost it; what is not there may exist. State rebuilding: it is
 // being built, and what is not there may still come. State ready: what is not there does not exist, as of position.
-// Anything else: do not trust it; its owner builds it anew.
+// Anything else: do not trust it; its owner builds it anew. Another database than yours: two share this Redis under one
+// prefix, and nothing there is yours.
 //
 // Read a document together with meta, in one MULTI, so that both are of one commit:
 //
 //	MULTI
-//	HMGET eshost:{balances}:meta state position
+//	HMGET eshost:{balances}:meta database state position
 //	HGET  eshost:{balances}:documents:balances acc-ada
 //	EXEC
 //
@@ -67,6 +69,9 @@
 //     the read model as broken before its first change.
 //   - A database or log that was set back: the anchor's event is not in the log any more, or new events are below the
 //     checkpoint, or the database gives out an epoch that Redis has seen.
+//   - The read model of another database, which has the same prefix or had it before: nobody of this one reads or writes
+//     there (ErrForeign), and it stays as it is until somebody gives one of them another prefix or deletes its meta. A
+//     database that was made anew is another one; one that failed over or was copied is not.
 //
 // Not noticed: a document's value that somebody else has overwritten.
 //

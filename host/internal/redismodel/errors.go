@@ -14,6 +14,9 @@ var (
 	ErrGone = errors.New("there is no read model of the plugin in Redis")
 	// ErrDamaged is returned when Redis has lost a part of the read model. Whoever owns the plugin builds it anew.
 	ErrDamaged = errors.New("the read model in Redis is damaged")
+	// ErrForeign is returned when what is in Redis under the plugin's keys is the read model of another database. It is left
+	// as it is.
+	ErrForeign = errors.New("the read model in Redis is another database's")
 	// ErrRebuilding is returned to those who read documents before the read model is ready.
 	ErrRebuilding = errors.New("the read model in Redis is being built")
 	// errTaken is returned when the read model was begun anew or taken over since the session began.
@@ -24,14 +27,33 @@ var (
 	errChanged = errors.New("the read model in Redis changed meanwhile")
 )
 
+// foreign says whose read model it is, and what to do. One that does not say is of an eshost that wrote no such thing, or
+// has lost it: it is built anew.
+func (r *Reader) foreign(database string) error {
+	if database == "" {
+		return fmt.Errorf("%w: it does not say which database it is of", ErrDamaged)
+	}
+	return fmt.Errorf("%w: %s is of database %s, and this one is %s. If both are in use, give one of them another redis.prefix in its hosts.toml. "+
+		"If the other one is gone, because this one was made anew in its place, free the keys and it is built from this one: redis-cli DEL '%s'",
+		ErrForeign, r.keys.meta(), shorten(database), r.database, r.keys.meta())
+}
+
+// shorten makes what somebody else has written fit to be shown.
+func shorten(text string) string {
+	const most = 80
+	return strings.ToValidUTF8(text[:min(len(text), most)], "?")
+}
+
 // verdict is what a script says instead of ok.
-func verdict(answer []any, epoch int64) error {
+func (r *Reader) verdict(answer []any, epoch int64) error {
 	word, detail := text(answer, 0), text(answer, 1)
 	switch word {
 	case "ok":
 		return nil
 	case "gone":
 		return ErrGone
+	case "foreign":
+		return r.foreign(detail)
 	case "damaged":
 		return fmt.Errorf("%w: %s", ErrDamaged, detail)
 	case "rebuilding":
@@ -54,7 +76,7 @@ func verdict(answer []any, epoch int64) error {
 
 // notBuilt makes an error for those who read, who can do nothing about it but wait.
 func notBuilt(err error) error {
-	if errors.Is(err, ErrGone) || errors.Is(err, ErrDamaged) || errors.Is(err, ErrRebuilding) {
+	if errors.Is(err, ErrGone) || errors.Is(err, ErrDamaged) || errors.Is(err, ErrForeign) || errors.Is(err, ErrRebuilding) {
 		return fmt.Errorf("%w: %w", store.ErrNotBuilt, err)
 	}
 	return err

@@ -77,16 +77,16 @@ func (m *Model) look(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, min(lookTime, m.server.limit))
 	defer cancel()
 	t := m.tenure()
-	head, err := m.server.client.HMGet(ctx, m.keys.meta(), "session", "state", "position", "head").Result()
+	head, err := m.server.client.HMGet(ctx, m.keys.meta(), "session", "state", "position", "head", "database").Result()
 	if err != nil {
 		return damage(err)
 	}
-	return t.mayRead(head)
+	return m.mayRead(t, head)
 }
 
-// isLost reports whether an error says that the session's read model is gone, damaged, or another session's.
+// isLost reports whether an error says that the session's read model is gone, damaged, or another session's or database's.
 func isLost(err error) bool {
-	return errors.Is(err, ErrGone) || errors.Is(err, ErrDamaged) || errors.Is(err, errTaken)
+	return errors.Is(err, ErrGone) || errors.Is(err, ErrDamaged) || errors.Is(err, ErrForeign) || errors.Is(err, errTaken)
 }
 
 // remember adds a batch, in the place of whatever was fetched after the same position before.

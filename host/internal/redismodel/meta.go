@@ -38,6 +38,7 @@ type Progress struct {
 // meta is the hash that says what a read model is.
 type meta struct {
 	format     string
+	database   string // which one it is made of
 	state      ReadState
 	position   event.Position
 	head       event.Position
@@ -69,7 +70,7 @@ func (a anchor) String() string {
 // parseMeta reads the hash. What is no number counts as -1, which is nowhere right.
 func parseMeta(fields map[string]string) meta {
 	m := meta{
-		format: fields["format"], state: ReadState(fields["state"]), session: fields["session"], serial: fields["serial"], digest: fields["digest"],
+		format: fields["format"], database: fields["database"], state: ReadState(fields["state"]), session: fields["session"], serial: fields["serial"], digest: fields["digest"],
 		position: event.Position(number(fields["position"])), head: event.Position(number(fields["head"])),
 		epoch: number(fields["epoch"]), generation: number(fields["generation"]),
 		documents: number(fields["documents"]), sequences: number(fields["sequences"]), waiting: number(fields["waiting"]),
@@ -84,7 +85,7 @@ func parseMeta(fields map[string]string) meta {
 // fields are the hash as a script takes it.
 func (m *meta) fields() []any {
 	return []any{
-		"format", m.format, "state", string(m.state), "position", int64(m.position), "head", int64(m.head), "epoch", m.epoch,
+		"format", m.format, "database", m.database, "state", string(m.state), "position", int64(m.position), "head", int64(m.head), "epoch", m.epoch,
 		"session", m.session, "serial", m.serial, "generation", m.generation, "digest", m.digest, "anchor", m.anchor.String(),
 		"documents", m.documents, "sequences", m.sequences, "waiting", m.waiting, "updated", stamp(m.updated),
 	}

@@ -137,7 +137,7 @@ func (m *Model) goOn(ctx context.Context, epoch int64, seen *meta) error {
 	session := newSession()
 	answer, err := m.server.run(ctx, openScript, []string{m.keys.meta()}, []any{seen.session, seen.serial, session, epoch})
 	if err == nil {
-		err = verdict(answer, epoch)
+		err = m.verdict(answer, epoch)
 	}
 	seen.session, seen.serial, seen.epoch = session, "0", epoch
 	return err
@@ -159,7 +159,7 @@ func (m *Model) begin(ctx context.Context, generation, epoch int64, seen meta, w
 	}
 	fresh := meta{
 		format: format, state: Rebuilding, position: start, head: head, epoch: epoch, session: newSession(), serial: "0",
-		generation: generation, anchor: anchor{Position: start, Types: m.o.Filter.Types}, updated: time.Now(),
+		database: m.o.Database, generation: generation, anchor: anchor{Position: start, Types: m.o.Filter.Types}, updated: time.Now(),
 	}
 	if fresh.position >= head {
 		fresh.state = Ready
@@ -167,7 +167,7 @@ func (m *Model) begin(ctx context.Context, generation, epoch int64, seen meta, w
 	args := append([]any{seen.session, seen.serial}, fresh.fields()...)
 	answer, err := m.server.run(ctx, beginScript, append([]string{m.keys.meta()}, there...), args)
 	if err == nil {
-		err = verdict(answer, epoch)
+		err = m.verdict(answer, epoch)
 	}
 	if err != nil {
 		return meta{}, err

@@ -32,6 +32,8 @@ type Log interface {
 type Options struct {
 	// Plugin is the plugin's name.
 	Plugin string
+	// Database is the identity of the database whose log it is made of; see store.Store.
+	Database string
 	// Prefix begins all keys. Defaults to "eshost".
 	Prefix string
 	// Start returns the position after which the read model begins when it is built anew.

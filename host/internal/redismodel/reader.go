@@ -18,18 +18,19 @@ import (
 
 // Reader reads one plugin's read model in Redis, under no lease. Its methods have the contracts of store.State's of the same
 // names; which generation they are asked for does not matter, since Redis has one. They fail with store.ErrNotBuilt
-// where what is not there may exist: with ErrGone where there is no read model, ErrDamaged where a part of it is missing and,
-// for documents, ErrRebuilding until it is ready.
+// where what is not there may exist: with ErrGone where there is no read model, ErrDamaged where a part of it is missing, ErrForeign
+// where it is another database's and, for documents, ErrRebuilding until it is ready.
 type Reader struct {
-	server server
-	keys   keys
-	log    Log
+	server   server
+	keys     keys
+	database string
+	log      Log
 }
 
-// NewReader returns a Reader of a plugin. Of the options it needs Plugin, Prefix and Timeout.
+// NewReader returns a Reader of a plugin. Of the options it needs Plugin, Database, Prefix and Timeout.
 func NewReader(client redis.UniversalClient, log Log, o Options) Reader {
 	o = o.withDefaults()
-	return Reader{server: server{client, o.Timeout}, keys: keysOf(o.Prefix, o.Plugin), log: log}
+	return Reader{server: server{client, o.Timeout}, keys: keysOf(o.Prefix, o.Plugin), database: o.Database, log: log}
 }
 
 // Look returns how far the read model is. One that is not there, or not whole, is Missing or Broken, which is no error.
@@ -137,16 +138,19 @@ type span struct {
 
 // Spans returns which module made which positions, in order.
 func (r *Reader) Spans(ctx context.Context, _ int64) ([]store.ModuleSpan, error) {
-	var position *redis.StringCmd
+	var head *redis.SliceCmd
 	var modules *redis.MapStringStringCmd
 	err := r.server.together(ctx, func(p redis.Pipeliner) {
-		position, modules = p.HGet(ctx, r.keys.meta(), "position"), p.HGetAll(ctx, r.keys.modules())
+		head, modules = p.HMGet(ctx, r.keys.meta(), "position", "database"), p.HGetAll(ctx, r.keys.modules())
 	})
 	if err != nil {
 		return nil, err
 	}
-	if errors.Is(position.Err(), redis.Nil) {
+	switch database := text(head.Val(), 1); {
+	case text(head.Val(), 0) == "":
 		return nil, ErrGone
+	case database != r.database:
+		return nil, r.foreign(database)
 	}
 	var spans []store.ModuleSpan
 	for from, encoded := range modules.Val() {
@@ -157,7 +161,7 @@ func (r *Reader) Spans(ctx context.Context, _ int64) ([]store.ModuleSpan, error)
 		spans = append(spans, store.ModuleSpan{Digest: s.Digest, From: event.Position(number(from)), Since: s.Since})
 	}
 	sort.Slice(spans, func(i, j int) bool { return spans[i].From < spans[j].From })
-	to := event.Position(number(position.Val()))
+	to := event.Position(number(text(head.Val(), 0)))
 	for i := len(spans) - 1; i >= 0; i-- {
 		spans[i].To, to = to, spans[i].From
 	}
@@ -170,27 +174,29 @@ type tenure struct {
 	epoch   int64
 }
 
-// mayRead is what the scripts that read look at first, for who runs none: session, state, position and head.
-func (t tenure) mayRead(head []any) error {
+// mayRead is what the scripts that read look at first, for who runs none: session, state, position, head and database.
+func (r *Reader) mayRead(t tenure, head []any) error {
 	state := ReadState(text(head, 1))
 	switch {
 	case text(head, 0) == "":
 		return ErrGone
+	case text(head, 4) != r.database:
+		return r.foreign(text(head, 4))
 	case t.session != "" && text(head, 0) != t.session:
 		return errTaken
 	case state != Ready && state != Rebuilding:
 		return fmt.Errorf("%w: a commit was left half applied", ErrDamaged)
 	case t.session == "" && state == Rebuilding:
-		return verdict([]any{"rebuilding", head[2], head[3]}, 0)
+		return r.verdict([]any{"rebuilding", head[2], head[3]}, 0)
 	}
 	return nil
 }
 
 // ask runs a script that reads, and returns what follows the first word.
 func (r *Reader) ask(ctx context.Context, t tenure, script *redis.Script, keys []string, args ...any) ([]any, error) {
-	answer, err := r.server.run(ctx, script, append([]string{r.keys.meta()}, keys...), append([]any{t.session}, args...))
+	answer, err := r.server.run(ctx, script, append([]string{r.keys.meta()}, keys...), append([]any{t.session, r.database}, args...))
 	if err == nil {
-		err = verdict(answer, t.epoch)
+		err = r.verdict(answer, t.epoch)
 	}
 	if err != nil {
 		return nil, err
@@ -250,10 +256,10 @@ func (r *Reader) collections(ctx context.Context, t tenure) ([]string, error) {
 	var head *redis.SliceCmd
 	var counts *redis.MapStringStringCmd
 	err := r.server.together(ctx, func(p redis.Pipeliner) {
-		head, counts = p.HMGet(ctx, r.keys.meta(), "session", "state", "position", "head"), p.HGetAll(ctx, r.keys.collections())
+		head, counts = p.HMGet(ctx, r.keys.meta(), "session", "state", "position", "head", "database"), p.HGetAll(ctx, r.keys.collections())
 	})
 	if err == nil {
-		err = t.mayRead(head.Val())
+		err = r.mayRead(t, head.Val())
 	}
 	if err != nil {
 		return nil, fmt.Errorf("list collections: %w", err)

@@ -85,14 +85,14 @@ func ListFailures(ctx context.Context, readers []*Reader) (all [][]store.Sequenc
 	_, _ = s.client.Pipelined(ctx, func(p redis.Pipeliner) error { // each command has its own error
 		for i, r := range readers {
 			// With its source: one that Redis has forgotten cannot be sent again in the middle of a pipeline.
-			asked[i] = sequencesScript.Eval(ctx, p, []string{r.keys.meta(), r.keys.sequences(), r.keys.waiting()}, "")
+			asked[i] = sequencesScript.Eval(ctx, p, []string{r.keys.meta(), r.keys.sequences(), r.keys.waiting()}, "", r.database)
 		}
 		return nil
 	})
 	for i := range readers {
 		answer, err := asked[i].Slice()
 		if err = explain(ctx, err); err == nil {
-			err = verdict(answer, 0)
+			err = readers[i].verdict(answer, 0)
 		}
 		if err == nil {
 			all[i], err = decodeSequences(answer[1:])

@@ -40,6 +40,8 @@ func (r *Reader) inspect(ctx context.Context) (meta, error) {
 		return m, err
 	case len(fields.Val()) == 0:
 		return m, ErrGone
+	case m.database != r.database:
+		return m, r.foreign(m.database)
 	case m.session == "" || m.serial == "" || m.state != Ready && m.state != Rebuilding:
 		return m, fmt.Errorf("%w: a commit was left half applied", ErrDamaged)
 	case sequences.Val() != m.sequences || waiting.Val() != m.waiting:
@@ -158,7 +160,10 @@ func (m *Model) settleAnswers(ctx context.Context, generation, epoch int64) erro
 		return err
 	}
 	for id, encoded := range open {
-		a, err := decodeAnswer(id, encoded)
+		a, err := decodeAnswer(id, encoded, m.o.Database)
+		if errors.Is(err, errOther) {
+			continue
+		}
 		if err == nil {
 			err = m.AnswerRequest(ctx, generation, epoch, a)
 		}

@@ -71,7 +71,9 @@ func (w *world) head() event.Position {
 }
 
 func (w *world) options() redismodel.Options {
-	return redismodel.Options{Plugin: "p", Timeout: time.Minute,
+	database, err := w.store.Identity(context.Background())
+	check(w.t, err)
+	return redismodel.Options{Plugin: "p", Database: database, Timeout: time.Minute,
 		Start: func(context.Context) (event.Position, error) { return 0, nil },
 		End:   func(context.Context) (event.Position, event.Position, error) { h := w.head(); return h, h, nil }}
 }

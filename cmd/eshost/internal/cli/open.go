@@ -95,7 +95,7 @@ func (a *app) openStore(ctx context.Context, create bool) (*target, error) {
 	if conf == nil {
 		return &target{Store: s}, nil
 	}
-	models, err := host.OpenReadModels(s, conf)
+	models, err := host.OpenReadModels(ctx, s, conf)
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}

@@ -82,7 +82,7 @@ func notBuilt(g store.Generation, err error) error {
 	if !errors.Is(err, store.ErrNotBuilt) {
 		return err
 	}
-	return failed(fmt.Sprintf("a host that runs it builds it from the log: eshost wait %s --position head", g.Plugin), "plugin %q: %w", g.Plugin, err)
+	return failed(fmt.Sprintf("eshost status says what it waits for; a host that runs it builds it from the log: eshost wait %s --position head", g.Plugin), "plugin %q: %w", g.Plugin, err)
 }
 
 func (a *app) writeDocument(d event.Document) error {

@@ -49,10 +49,12 @@ func (a *app) status(ctx context.Context) error {
 
 // statusReport is what status prints as JSON.
 type statusReport struct {
-	Store   string         `json:"store"`
-	Log     logReport      `json:"log"`
-	Hosts   []hostReport   `json:"hosts"`
-	Plugins []pluginReport `json:"plugins"`
+	Store string `json:"store"`
+	// Identity tells the database from others; read models in Redis name it.
+	Identity string         `json:"identity"`
+	Log      logReport      `json:"log"`
+	Hosts    []hostReport   `json:"hosts"`
+	Plugins  []pluginReport `json:"plugins"`
 	// FileRefused is a hosts.toml that a host was given and does not go by.
 	FileRefused *reloadReport `json:"hosts_toml_refused,omitempty"`
 }
@@ -158,11 +160,16 @@ func (t *target) report(ctx context.Context) (*statusReport, error) {
 	if t.models != nil {
 		unknown = t.models.CountFailures(ctx, plugins)
 	}
+	identity, err := t.Identity(ctx)
+	if err != nil {
+		return nil, err
+	}
 	r := &statusReport{
-		Store:   t.Describe(),
-		Log:     logReport{Watermark: state.Watermark, Head: state.Head, HeldBy: reportHolders(state.Holders)},
-		Hosts:   []hostReport{},
-		Plugins: []pluginReport{},
+		Store:    t.Describe(),
+		Identity: identity,
+		Log:      logReport{Watermark: state.Watermark, Head: state.Head, HeldBy: reportHolders(state.Holders)},
+		Hosts:    []hostReport{},
+		Plugins:  []pluginReport{},
 	}
 	for _, h := range hosts {
 		r.Hosts = append(r.Hosts, *reportHost(&h))

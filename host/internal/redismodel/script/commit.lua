@@ -1,20 +1,21 @@
 -- Applies the outcome of one batch to a read model, or nothing of it.
 --
 -- KEYS: meta, collections, sequences, waiting, answers, modules, then documents and index of each collection
--- ARGV: session, epoch, serial, expected, position, digest, since, anchor, updated,
+-- ARGV: session, epoch, serial, expected, position, digest, since, anchor, updated, database,
 --       number of collections, for each: name, writes, deletions, key and data of each write, key of each deletion,
 --       then, each after its number: queued members, dequeued members, sequences (key, JSON), ended sequences (key),
 --       answers (request, JSON)
 -- Returns ok and the state, or why nothing was changed.
-local meta = redis.call('HMGET', KEYS[1], 'session', 'epoch', 'serial', 'position', 'state', 'documents', 'sequences', 'waiting', 'head', 'digest')
+local meta = redis.call('HMGET', KEYS[1], 'session', 'epoch', 'serial', 'position', 'state', 'documents', 'sequences', 'waiting', 'head', 'digest', 'database')
 if not meta[1] then return {'gone'} end
+if meta[11] ~= ARGV[10] then return {'foreign', meta[11] or ''} end
 if meta[1] ~= ARGV[1] or meta[2] ~= ARGV[2] then return {'taken', meta[2] or ''} end
 if meta[5] ~= 'ready' and meta[5] ~= 'rebuilding' then return {'damaged', 'a commit was left half applied'} end
 if meta[4] ~= ARGV[4] then return {'moved', meta[4]} end
 if meta[3] ~= ARGV[3] then return {'repeated'} end
 
 -- What the commit says, still changing nothing.
-local at = 10
+local at = 11
 local function take()
   at = at + 1
   return ARGV[at - 1]

@@ -1,10 +1,11 @@
 -- Reads all sequences.
 --
 -- KEYS: meta, sequences, waiting
--- ARGV: session or empty
+-- ARGV: session or empty, database
 -- Returns ok, and key, JSON and number of waiting events of each, or why there is nothing to read.
-local meta = redis.call('HMGET', KEYS[1], 'session', 'state', 'sequences', 'waiting')
+local meta = redis.call('HMGET', KEYS[1], 'session', 'state', 'sequences', 'waiting', 'database')
 if not meta[1] then return {'gone'} end
+if meta[5] ~= ARGV[2] then return {'foreign', meta[5] or ''} end
 if ARGV[1] ~= '' and meta[1] ~= ARGV[1] then return {'taken', ''} end
 if meta[2] ~= 'ready' and meta[2] ~= 'rebuilding' then return {'damaged', 'a commit was left half applied'} end
 local all = redis.call('HGETALL', KEYS[2])
