@@ -119,7 +119,14 @@ func (p *hosted) rebuildInRedis(ctx context.Context, h *Host, r store.Request) (
 		return "", err
 	}
 	m := p.newModel(h, p.gen, liveState{h.store, h, p, p.gen})
-	if err := p.betweenRunners(ctx, m.Reset); err != nil {
+	err = p.betweenRunners(ctx, func(ctx context.Context) error {
+		held, err := p.leasesOf(ctx, h, p.gen)
+		if err != nil {
+			return err
+		}
+		return m.Reset(ctx, held[0].Epoch)
+	})
+	if err != nil {
 		return "", err
 	}
 	return fmt.Sprintf("its read model in Redis is being built anew from position %d", origin.Start+1), nil

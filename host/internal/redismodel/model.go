@@ -177,11 +177,15 @@ func (m *Model) begin(ctx context.Context, generation, epoch int64, seen meta, w
 	return fresh, nil
 }
 
-// Reset gives the read model up: whoever acquires the lease next builds it anew. It must be called between sessions.
-func (m *Model) Reset(ctx context.Context) error {
-	ctx, cancel := m.server.bound(ctx)
-	defer cancel()
-	return explain(ctx, m.server.client.Del(ctx, m.keys.meta()).Err())
+// Reset gives the read model up under a lease that was just taken: whoever acquires the next one builds it anew. It must be
+// called between sessions. It fails with store.ErrLeaseLost, and changes nothing, if Redis has seen a later epoch: a host that
+// stood still since must not take what another one has.
+func (m *Model) Reset(ctx context.Context, epoch int64) error {
+	answer, err := m.server.run(ctx, resetScript, []string{m.keys.meta()}, []any{epoch, m.o.Database})
+	if err == nil {
+		err = m.verdict(answer, epoch)
+	}
+	return err
 }
 
 // SetCondition is the database's. Invariant 9: a plugin that runs says so if it rebuilds.

@@ -18,6 +18,8 @@ var (
 	openSource string
 	//go:embed script/begin.lua
 	beginSource string
+	//go:embed script/reset.lua
+	resetSource string
 	//go:embed script/documents.lua
 	documentsSource string
 	//go:embed script/scan.lua
@@ -32,6 +34,7 @@ var (
 	commitScript    = redis.NewScript(commitSource)
 	openScript      = redis.NewScript(openSource)
 	beginScript     = redis.NewScript(beginSource)
+	resetScript     = redis.NewScript(resetSource)
 	documentsScript = redis.NewScript(documentsSource)
 	scanScript      = redis.NewScript(scanSource)
 	sequencesScript = redis.NewScript(sequencesSource)

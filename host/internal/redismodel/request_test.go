@@ -66,6 +66,37 @@ func TestALateOwnerTakesNothing(t *testing.T) {
 	check(t, next.Commit(t.Context(), w.commit(l, set("c", "k", "2"))))
 }
 
+// TestALateResetTakesNothing gives a read model up under leases that are the newest, or are not any more, and under another
+// database's.
+func TestALateResetTakesNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.fill(3)
+	late, next := w.model(w.options()), w.model(w.options())
+	stale := w.acquire(late, "h1")
+	check(t, w.store.RemoveHost(t.Context(), "h1"))
+	w.register("h1")
+	l := w.acquire(next, "h2")
+	check(t, next.Commit(t.Context(), w.commit(l, set("c", "k", "1"))))
+	l.Position++
+	before := w.dump()
+	wantError(t, late.Reset(t.Context(), stale.Epoch), store.ErrLeaseLost)
+	o := w.options()
+	o.Database = "another"
+	wantError(t, w.model(o).Reset(t.Context(), l.Epoch+1), redismodel.ErrForeign)
+	if w.dump() != before {
+		t.Error("it changed something")
+	}
+	check(t, next.Commit(t.Context(), w.commit(l, set("c", "k", "2"))))
+	check(t, next.Reset(t.Context(), l.Epoch))
+	_, err := next.Documents(t.Context(), 0, []store.DocumentKey{{Collection: "c", Key: "k"}})
+	wantError(t, err, redismodel.ErrGone)
+	check(t, next.Reset(t.Context(), l.Epoch)) // there is none
+	check(t, w.redis.db.Set(t.Context(), "eshost:{p}:meta", "nonsense", 0).Err())
+	check(t, next.Reset(t.Context(), l.Epoch))
+	w.acquire(next, "h2")
+}
+
 func (s *cutState) cut(before, after int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -135,7 +135,7 @@ func TestItGoesOnWhereItWas(t *testing.T) {
 		t.Errorf("it was begun %d times", anew)
 	}
 	m := w.model(o)
-	check(t, m.Reset(t.Context()))
+	check(t, m.Reset(t.Context(), w.acquire(m, "h1").Epoch))
 	w.run(m, "h1", handler{})
 	compare(t, w.documents(w.head()), w.want())
 }
