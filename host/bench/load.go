@@ -51,7 +51,7 @@ type LoadRow struct {
 	Appended float64 `json:"appended_per_second"`
 	// ReadsPerBatch is how often one host reads events for an append: each append is a batch of new events.
 	ReadsPerBatch float64 `json:"reads_per_batch"`
-	// Behind is how many events the plugin that is furthest behind had before it when the appends ended.
+	// Behind is how many final events that it wants the plugin furthest behind had not handled when the appends ended.
 	Behind int64 `json:"behind_events"`
 }
 
@@ -87,7 +87,10 @@ func (o *Options) load(ctx context.Context) (*Load, error) {
 		{Hosts: 1, Plugins: 100, Wanted: true},
 		{Hosts: 1, Plugins: 1000, Wanted: true},
 		{Hosts: 1, Plugins: 1000},
+		{Hosts: 3, Plugins: 1, Wanted: true},
+		{Hosts: 3, Plugins: 10, Wanted: true},
 		{Hosts: 3, Plugins: 100, Wanted: true},
+		{Hosts: 3, Plugins: 1000, Wanted: true},
 		{Hosts: 3, Plugins: 1000},
 	} {
 		m := &loadRun{o: o, count: count, row: row, plugins: o.loadPlugins(row, modules)}
@@ -249,7 +252,7 @@ func (m *loadRun) reached(at int64) bool {
 	return n >= len(m.plugins)
 }
 
-// behind is how many events the last plugin has before it.
+// behind is how many wanted events the plugin that is furthest behind has not handled.
 func (m *loadRun) behind() (most int64) {
 	m.running(func(p *admin.Plugin) {
 		if p.LagEvents != nil {
@@ -390,6 +393,7 @@ func (l *Load) print(t io.Writer) {
 		line(r, wanted, r.Busy)
 		fmt.Fprintf(t, "\t%.2f\t%d\t\n", r.ReadsPerBatch, r.Behind)
 	}
+	fmt.Fprint(t, "behind: wanted events that the plugin furthest behind had not handled when the appends ended\n")
 	fmt.Fprintf(t, "\nplugins\thosts\tstart s\tstart again s\tMiB an idle plugin\t\n")
 	for i := range l.Rows {
 		r := &l.Rows[i]
