@@ -30,6 +30,7 @@ func (p *hosted) inRedis() bool { return p.conf.Target == config.TargetRedis }
 func (u *unit) throughRedis(h *Host, feed delivery.Feed, o *delivery.Options) (delivery.State, delivery.Feed) {
 	m := u.p.newModel(h, u.gen, liveState{h.store, h, u.p, u.gen})
 	u.p.setModel(m)
+	o.WhySlow = "Redis, which has the documents, or the database, which has the lease, does not answer or is slow"
 	o.MaxBatch, o.MaxBatchBytes = min(o.MaxBatch, redisBatch), redisBatchBytes
 	return toldState{m, &h.changes, false}, m.Follow(feed)
 }

@@ -105,4 +105,12 @@ func TestViewsWhileRedisHangs(t *testing.T) {
 		return nil
 	})
 	host.stop()
+
+	redis.Kill()
+	if code, out, errs := p.run("", "status"); code != 0 || errs != "" || !strings.Contains(out, "is not known: ") {
+		t.Errorf("without Redis, status: exit code %d\n%s\n%s", code, out, errs)
+	}
+	if code, out, errs := p.run("", "read", "cached", "balances"); code == 0 || out != "" || strings.Contains(errs, "redis: ") || !strings.Contains(errs, "Redis") {
+		t.Errorf("without Redis, read: exit code %d\n%s\n%s", code, out, errs)
+	}
 }

@@ -100,6 +100,9 @@ type Options struct {
 	MaxParked int
 	// CacheBytes is about how much memory cached documents take. Defaults to 32 MiB.
 	CacheBytes int
+	// WhySlow is what Status says of a commit that takes long. Defaults to "the database is slow, or something holds a lock that
+	// it needs".
+	WhySlow string
 	// Grace is how long work in flight may go on after a stop. Defaults to 10s.
 	Grace time.Duration
 	// Idle is after how long without events the plugin's instances are closed and its cache is emptied but for a
@@ -127,6 +130,9 @@ const (
 )
 
 func (o Options) withDefaults() Options {
+	if o.WhySlow == "" {
+		o.WhySlow = "the database is slow, or something holds a lock that it needs"
+	}
 	if o.Root == 0 {
 		o.Root = o.Generation
 	}

@@ -88,8 +88,8 @@ func (r *Runner) Status() Status {
 	st := r.status
 	if r.flight != nil && st.Reason == "" {
 		if d := time.Since(r.flight.began); d > slowCommit {
-			st.Reason = fmt.Sprintf("the commit of positions %d to %d has been under way for %s; the database is slow, or something holds a lock that it needs",
-				r.flight.c.Expected+1, r.flight.c.Position, d.Round(time.Second))
+			st.Reason = fmt.Sprintf("the commit of positions %d to %d has been under way for %s; %s",
+				r.flight.c.Expected+1, r.flight.c.Position, d.Round(time.Second), r.o.WhySlow)
 		}
 	}
 	return st

@@ -243,6 +243,35 @@ func TestTroubleDuringACommit(t *testing.T) {
 	})
 }
 
+// TestASlowCommitSaysWhy looks at a runner whose commit takes longer than one should.
+func TestASlowCommitSaysWhy(t *testing.T) {
+	for why, want := range map[string]string{"": "the database is slow", "another place is slow": "another place is slow"} {
+		inWorld(t, func(t *testing.T, w *world) {
+			w.append("a")
+			w.store.fault = func(call string) fault {
+				if call == "Commit" {
+					return fault{before: 4 * slowCommit}
+				}
+				return fault{}
+			}
+			r, _ := w.start(handler(noting), Options{WhySlow: why})
+			rest(slowCommit / 2)
+			if st := r.Status(); st.Reason != "" {
+				t.Errorf("early, the status is %+v", st)
+			}
+			rest(slowCommit)
+			if st := r.Status(); st.State != Running {
+				t.Errorf("the status is %+v", st)
+			}
+			wantIn(t, "the reason", r.Status().Reason, "positions 1 to 1", want)
+			rest(4 * slowCommit)
+			if st := r.Status(); st.Reason != "" || st.Position != 1 {
+				t.Errorf("in the end the status is %+v", st)
+			}
+		})
+	}
+}
+
 // stillborn is a module that does not start for a while.
 type stillborn struct {
 	handler

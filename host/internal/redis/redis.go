@@ -115,16 +115,17 @@ func New(o Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	// What the library has to say would come past the log; every error that matters is returned to us.
-	logging.Disable()
 	c := &Client{o: o, connect: connect, name: describe(connect), pace: newPace(o), feed: newFeed(o), say: make(chan struct{}, 1)}
 	c.status = Status{State: Checking, Since: time.Now()}
 	return c, nil
 }
 
 // Connect returns how to connect to a URL's Redis: every step has a time limit, nothing is tried twice behind the
-// caller's back, and the server is asked for nothing that an old one does not know.
+// caller's back, and the server is asked for nothing that an old one does not know. From then on the library says nothing
+// on standard error.
 func Connect(url string, timeout time.Duration) (*goredis.Options, error) {
+	// What it has to say would come past the log; every error that matters is returned to us.
+	logging.Disable()
 	o, err := goredis.ParseURL(url)
 	if err != nil {
 		return nil, fmt.Errorf("the Redis URL is none: it must be redis://USER:PASSWORD@HOST:PORT/DB") // err may hold the password
