@@ -62,7 +62,7 @@ func (h *Host) sweepGenerations(ctx context.Context) {
 			err := p.startBuild(p.ctx, h, g)
 			p.tellBuildError(ctx, h, g, err)
 		case g.State == store.Dropping, g.State == store.Retired && g.RetiredFor > p.conf.KeepOld:
-			h.drop(ctx, g)
+			_ = h.drop(ctx, g, store.Drop{KeptFor: p.conf.KeepOld}) // it is logged, and tried again
 		}
 	}
 }
@@ -105,18 +105,22 @@ func (p *hosted) tellBuildError(ctx context.Context, h *Host, g *store.Generatio
 // lookAtOnce has watchGenerations look without delay.
 func (h *Host) lookAtOnce() { signal(h.sweep) }
 
-// drop deletes a generation.
-func (h *Host) drop(ctx context.Context, g *store.GenerationStatus) {
-	for ctx.Err() == nil {
-		gone, err := h.store.DropGeneration(ctx, g.ID, dropAtOnce)
+// drop deletes a generation as d says.
+func (h *Host) drop(ctx context.Context, g *store.GenerationStatus, d store.Drop) error {
+	d.Generation, d.Limit = g.ID, dropAtOnce
+	for {
+		gone, err := h.store.DropGeneration(ctx, d)
 		switch {
 		case err != nil:
-			h.log.Warn("cannot drop a generation", "plugin", g.Plugin, "generation", g.Number, "error", err)
-			return
+			if ctx.Err() == nil {
+				h.log.Warn("cannot drop a generation", "plugin", g.Plugin, "generation", g.Number, "error", err)
+			}
+			return err
 		case gone:
 			h.log.Info("dropped a generation", "plugin", g.Plugin, "generation", g.Number)
-			return
+			return nil
 		}
+		d.By = store.Leader{} // it is begun, which anybody may bring to its end
 	}
 }
 
@@ -148,7 +152,7 @@ func (h *Host) aboutGenerations(ctx context.Context, p *hosted, r store.Request)
 			a.State, a.Text = store.Refused, withHint(err)
 		}
 		if ctx.Err() == nil && p.ctx.Err() == nil && !errors.Is(err, store.ErrLeaseLost) { // else it is another owner's
-			h.answer(ctx, a)
+			h.answerAsLeader(ctx, p, a)
 		}
 		return nil
 	})
@@ -185,9 +189,40 @@ func (p *hosted) letGo(request int64) {
 	delete(p.taken, request)
 }
 
+// answer settles a request that is nobody's in particular.
 func (h *Host) answer(ctx context.Context, a store.Answer) {
-	if err := h.store.AnswerRequest(ctx, 0, 0, a); err != nil && !errors.Is(err, store.ErrAnswered) && ctx.Err() == nil {
+	h.tellAnswerError(ctx, a, h.store.AnswerRequest(ctx, 0, 0, a))
+}
+
+func (h *Host) tellAnswerError(ctx context.Context, a store.Answer, err error) {
+	if err != nil && !errors.Is(err, store.ErrAnswered) && ctx.Err() == nil {
 		h.log.Warn("cannot answer a request", "request", a.Request, "error", err)
+	}
+}
+
+// answerPatience is how long a plugin's next runner may take to have the lease again.
+const answerPatience = 30 * time.Second
+
+// answerAsLeader settles a request that the plugin's leader carries out, under its lease: what a host says that has lost it
+// must not be taken for the answer of the one that has it now. That one finds the request again.
+func (h *Host) answerAsLeader(ctx context.Context, p *hosted, a store.Answer) {
+	ctx, cancel := context.WithTimeout(ctx, answerPatience)
+	defer cancel()
+	for {
+		by, err := p.leader(h)
+		if err == nil {
+			err = h.store.AnswerRequest(ctx, by.Generation, by.Epoch, a)
+		}
+		if !errors.Is(err, store.ErrLeaseLost) {
+			h.tellAnswerError(ctx, a, err)
+			return
+		}
+		if !sleep(ctx, 5*awaitLook) || p.ctx.Err() != nil {
+			return
+		}
+		if now, err := h.store.Request(ctx, a.Request); err == nil && now.State != store.Pending {
+			return
+		}
 	}
 }
 
@@ -222,7 +257,11 @@ func (p *hosted) rebuild(ctx context.Context, h *Host, r store.Request) (string,
 	if err := errors.Join(tryStart(ctx, m), m.Close(ctx)); err != nil {
 		return "", p.startError(err)
 	}
-	gen, err := p.beginBuild(ctx, h, digest)
+	by, err := p.leader(h)
+	if err != nil {
+		return "", err
+	}
+	gen, err := p.beginBuild(ctx, h, by, digest)
 	if errors.Is(err, store.ErrBuilding) {
 		return p.alreadyBuilding(ctx, h, r, digest, err)
 	}
@@ -255,13 +294,13 @@ func (p *hosted) alreadyBuilding(ctx context.Context, h *Host, r store.Request, 
 	return "", err
 }
 
-func (p *hosted) beginBuild(ctx context.Context, h *Host, digest string) (store.Generation, error) {
+func (p *hosted) beginBuild(ctx context.Context, h *Host, by store.Leader, digest string) (store.Generation, error) {
 	start, err := p.buildStart(ctx, h)
 	if err != nil {
 		return store.Generation{}, err
 	}
 	defer h.lookAtOnce()
-	return h.store.BuildGeneration(ctx, p.conf.Name, start, digest)
+	return h.store.BuildGeneration(ctx, by, p.conf.Name, start, digest)
 }
 
 // buildStart is where a read model begins: where it is declared, or at the first event.
@@ -296,7 +335,11 @@ func (p *hosted) rebuildDeclared(ctx context.Context, h *Host, wasm []byte) erro
 	if err := h.store.PutModule(ctx, digest, wasm); err != nil {
 		return err
 	}
-	_, err := p.beginBuild(ctx, h, digest)
+	by, err := p.leader(h)
+	if err != nil {
+		return err
+	}
+	_, err = p.beginBuild(ctx, h, by, digest)
 	if !errors.Is(err, store.ErrBuilding) {
 		return err
 	}
@@ -310,10 +353,14 @@ func (p *hosted) rebuildDeclared(ctx context.Context, h *Host, wasm []byte) erro
 				return nil // by a host before this one
 			}
 			p.abandon()
-			h.drop(ctx, g)
+			if err := p.giveUp(ctx, h, g); err != nil {
+				return err
+			}
 		}
 	}
-	_, err = p.beginBuild(ctx, h, digest)
+	if by, err = p.leader(h); err == nil {
+		_, err = p.beginBuild(ctx, h, by, digest)
+	}
 	return err
 }
 
@@ -321,9 +368,13 @@ func (p *hosted) rebuildDeclared(ctx context.Context, h *Host, wasm []byte) erro
 func (p *hosted) rebuildWith(ctx context.Context, h *Host, m *plugin.Module, wasm []byte) ReloadOutcome {
 	digest := m.Digest()
 	_ = m.Close(ctx) // it is loaded again for the build; closing a module cannot fail
-	if !p.leads() {
-		p.wantsBuild.Store(true) // as soon as it does, if the owner does not build it
-	} else if err := p.rebuildDeclared(ctx, h, wasm); err != nil {
+	err := store.ErrLeaseLost
+	if p.leads() {
+		err = p.rebuildDeclared(ctx, h, wasm)
+	}
+	if errors.Is(err, store.ErrLeaseLost) {
+		p.wantsBuild.Store(true) // as soon as it leads, if the owner does not build it
+	} else if err != nil {
 		p.declare("") // so that it is tried again
 		return p.refuse(ctx, h, digest, err)
 	}
@@ -389,7 +440,9 @@ func (h *Host) dropOf(ctx context.Context, p *hosted, number int) (string, error
 		if g.State == store.Building {
 			p.abandon()
 		}
-		h.drop(ctx, g)
+		if err := p.giveUp(ctx, h, g); err != nil {
+			return "", err
+		}
 		dropped = append(dropped, strconv.Itoa(g.Number))
 	}
 	switch {
@@ -399,6 +452,15 @@ func (h *Host) dropOf(ctx context.Context, p *hosted, number int) (string, error
 		return "", fmt.Errorf("there is no generation %d to drop; the live one cannot be dropped", number)
 	}
 	return "", errors.New("there is no retired generation to drop")
+}
+
+// giveUp drops a generation, as the plugin's leader.
+func (p *hosted) giveUp(ctx context.Context, h *Host, g *store.GenerationStatus) error {
+	by, err := p.leader(h)
+	if err != nil {
+		return err
+	}
+	return h.drop(ctx, g, store.Drop{By: by})
 }
 
 // abandon stops the build and waits for its end.

@@ -368,15 +368,16 @@ func (b *build) outdated(ctx context.Context, h *Host) (bool, error) {
 func (p *hosted) buildAnew(ctx context.Context, h *Host, b *build) error {
 	b.stop(nil)
 	<-b.ended
-	// The rest of it goes later: the live generation stands still meanwhile.
-	_, err := h.store.DropGeneration(ctx, b.gen.ID, 1)
+	held, _, err := p.leases(ctx, h, p.rows())
 	if err != nil {
 		return err
 	}
-	start, err := p.buildStart(ctx, h)
-	if err == nil {
-		_, err = h.store.BuildGeneration(ctx, p.conf.Name, start, b.gen.Module)
+	by := store.Leader{Owner: h.self.ID, Held: held[0]}
+	// The rest of it goes later: the live generation stands still meanwhile.
+	if _, err := h.store.DropGeneration(ctx, store.Drop{Generation: b.gen.ID, By: by, Limit: 1}); err != nil {
+		return err
 	}
+	_, err = p.beginBuild(ctx, h, by, b.gen.Module)
 	return err
 }
 

@@ -166,10 +166,11 @@ func (p *hosted) replaceGeneration(ctx context.Context, h *Host, gen store.Gener
 	if err != nil {
 		return gen, err
 	}
-	next, err := h.store.BuildGeneration(ctx, p.conf.Name, min(start, gen.Position), "")
+	by := store.Leader{Owner: h.self.ID, Held: from[0]}
+	next, err := h.store.BuildGeneration(ctx, by, p.conf.Name, min(start, gen.Position), "")
 	if errors.Is(err, store.ErrBuilding) { // for the old target, or by a move that was cut short
-		if err = p.dropBuilds(ctx, h); err == nil {
-			next, err = h.store.BuildGeneration(ctx, p.conf.Name, min(start, gen.Position), "")
+		if err = p.dropBuilds(ctx, h, by); err == nil {
+			next, err = h.store.BuildGeneration(ctx, by, p.conf.Name, min(start, gen.Position), "")
 		}
 	}
 	if err != nil {
@@ -188,15 +189,17 @@ func (p *hosted) replaceGeneration(ctx context.Context, h *Host, gen store.Gener
 	return next, err
 }
 
-// dropBuilds deletes what is being built of the plugin. The leases of the live generation are this host's.
-func (p *hosted) dropBuilds(ctx context.Context, h *Host) error {
+// dropBuilds deletes what is being built of the plugin.
+func (p *hosted) dropBuilds(ctx context.Context, h *Host, by store.Leader) error {
 	all, err := h.store.Generations(ctx, p.conf.Name)
 	if err != nil {
 		return err
 	}
 	for i := range all {
 		if all[i].State == store.Building {
-			h.drop(ctx, &all[i])
+			if err := h.drop(ctx, &all[i], store.Drop{By: by}); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

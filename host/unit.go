@@ -278,6 +278,20 @@ func (p *hosted) leads() bool {
 	return len(p.units) > 0 && p.units[0].runs()
 }
 
+// leader is this host as the plugin's leader, under the lease that it knows of. It fails with store.ErrLeaseLost where it
+// does not lead, and between two runners.
+//
+// Invariant 2: what an owner does outside of commits is refused, too, once another host has taken over.
+func (p *hosted) leader(h *Host) (store.Leader, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.units) == 0 || !p.units[0].runs() {
+		return store.Leader{}, fmt.Errorf("lead plugin %q: %w", p.conf.Name, store.ErrLeaseLost)
+	}
+	root := p.units[0]
+	return store.Leader{Owner: h.self.ID, Held: store.Held{Generation: root.gen.ID, Epoch: root.status().Epoch}}, nil
+}
+
 // part returns the unit that has a request's events, nil before there is one.
 func (p *hosted) part(r *store.Request) *unit {
 	units := p.parts()

@@ -1,6 +1,8 @@
 package store
 
 import (
+	"time"
+
 	"eshost/host/event"
 )
 
@@ -20,6 +22,23 @@ const (
 	// which module made which positions, and appear nowhere else.
 	Merged GenerationState = "merged"
 )
+
+// Leader is the host that has the first partition of a plugin's live generation: it does what concerns the plugin as a whole.
+type Leader struct {
+	Owner string
+	Held  // of that partition, which is the generation's root
+}
+
+// Drop gives a generation up that is not live.
+type Drop struct {
+	Generation int64 // its root
+	// By is who gives it up. Without it, it must be one that is being dropped already or has been retired for longer than
+	// KeptFor, by the database's clock: then anybody may.
+	By      Leader
+	KeptFor time.Duration
+	// Limit is the most documents to delete at once. Must be at least 1.
+	Limit int
+}
 
 // Switch makes another of a plugin's generations the live one.
 type Switch struct {

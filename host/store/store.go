@@ -205,8 +205,9 @@ type State interface {
 	Plugins(ctx context.Context) ([]PluginStatus, error)
 	// BuildGeneration adds a generation to a plugin that exists, after start and under no lease, to be built
 	// with a stored module or, where module is empty, the declared one, and returns its root. It has the live
-	// one's partitions and order. Everything it emits is held back. It rings the bell. It fails with ErrBuilding if there is one already, and with ErrNotFound without the plugin or the module.
-	BuildGeneration(ctx context.Context, plugin string, start event.Position, module string) (Generation, error)
+	// one's partitions and order. Everything it emits is held back. It rings the bell. It fails with ErrLeaseLost unless by
+	// leads the plugin, with ErrBuilding if there is one already, and with ErrNotFound without the plugin or the module.
+	BuildGeneration(ctx context.Context, by Leader, plugin string, start event.Position, module string) (Generation, error)
 	// Generations returns a plugin's generations, the newest first.
 	Generations(ctx context.Context, plugin string) ([]GenerationStatus, error)
 	// NotLive returns the generations of all plugins that are being built, retired or being dropped.
@@ -216,9 +217,10 @@ type State interface {
 	// if To is being dropped, with ErrCheckpointMoved if From is not the live generation any more or, unless it
 	// is a rollback, a partition does not stand where the one does that it takes the place of, and with ErrAnswered like Commit.
 	SwitchGeneration(ctx context.Context, s Switch) error
-	// DropGeneration deletes at most limit documents of a generation, named by its root, and, once none are left,
-	// the rest of it with all partitions it ever had. It reports whether it is gone, and fails with ErrLive for the live one.
-	DropGeneration(ctx context.Context, generation int64, limit int) (gone bool, err error)
+	// DropGeneration deletes at most so many documents of a generation and, once none are left, the rest of it with all
+	// partitions it ever had. It reports whether it is gone. It fails with ErrLive for the live one, and with ErrLeaseLost
+	// where it may not be dropped, see Drop.
+	DropGeneration(ctx context.Context, d Drop) (gone bool, err error)
 	// PutModule keeps a module's bytes under their digest.
 	PutModule(ctx context.Context, digest string, wasm []byte) error
 	// Module returns the bytes of a stored module, or ErrNotFound.

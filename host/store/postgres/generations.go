@@ -13,16 +13,31 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
+// leads reports whether a lease is that of a plugin's leader, which nobody takes before the transaction ends.
+func (s *Store) leads(ctx context.Context, tx pgx.Tx, by store.Leader, plugin string) (bool, error) {
+	found, err := tx.Exec(ctx, s.sql.rare(`
+SELECT 1 FROM {generations} WHERE id = $1 AND root = id AND epoch = $2 AND owner = $3 AND plugin = $4 AND state = 'live' FOR SHARE`),
+		by.Generation, by.Epoch, by.Owner, plugin)
+	return found.RowsAffected() == 1, err
+}
+
 // BuildGeneration implements store.State. The plugin's row is locked, so that one of two askers finds the other's.
-func (s *Store) BuildGeneration(ctx context.Context, plugin string, start event.Position, module string) (g store.Generation, err error) {
+func (s *Store) BuildGeneration(ctx context.Context, by store.Leader, plugin string, start event.Position, module string) (g store.Generation, err error) {
 	err = pgx.BeginTxFunc(ctx, s.commits, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
+		led, err := s.leads(ctx, tx, by, plugin)
+		if err != nil {
+			return err
+		}
 		if err := tx.QueryRow(ctx, s.sql.lockPlugin, plugin).Scan(new(*int64)); err != nil {
 			return noRowsAs(err, store.ErrNotFound)
+		}
+		if !led {
+			return store.ErrLeaseLost
 		}
 		next := newGeneration{plugin: plugin, start: start, state: store.Building, module: module, heldUntil: math.MaxInt64}
 		var building int
 		var known bool
-		err := tx.QueryRow(ctx, s.sql.rare(`
+		err = tx.QueryRow(ctx, s.sql.rare(`
 SELECT max(g.number) + 1, count(*) FILTER (WHERE g.state = 'building'), $2::text = '' OR EXISTS (SELECT 1 FROM {modules} WHERE digest = $2::text),
        max(live.partitions), max(live.order_by)
 FROM {plugins} p JOIN {generations} live ON live.id = p.live_generation JOIN {generations} g ON g.plugin = p.name WHERE p.name = $1`), plugin, module).
@@ -151,17 +166,11 @@ UPDATE {generations} SET state = 'live', retired_at = NULL, held_until = $2 WHER
 }
 
 // DropGeneration implements store.State. Whoever builds the generation loses it at once.
-func (s *Store) DropGeneration(ctx context.Context, generation int64, limit int) (gone bool, err error) {
+func (s *Store) DropGeneration(ctx context.Context, d store.Drop) (gone bool, err error) {
+	generation, limit := d.Generation, d.Limit
 	err = pgx.BeginTxFunc(ctx, s.commits, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
-		if _, err := s.lockUnits(ctx, tx, "", generation, generation); err != nil {
+		if err := s.mayDrop(ctx, tx, d); err != nil {
 			return err
-		}
-		var live bool
-		if err := tx.QueryRow(ctx, s.sql.rare(`SELECT EXISTS (SELECT 1 FROM {plugins} WHERE live_generation = $1)`), generation).Scan(&live); err != nil {
-			return err
-		}
-		if live {
-			return store.ErrLive
 		}
 		if _, err := tx.Exec(ctx, s.sql.rare(`
 UPDATE {generations} SET owner = NULL, epoch = epoch + 1, state = 'dropping' WHERE root = $1 AND state <> 'merged'`), generation); err != nil {
@@ -180,6 +189,42 @@ UPDATE {generations} SET owner = NULL, epoch = epoch + 1, state = 'dropping' WHE
 		return err
 	})
 	return gone && err == nil, fail(ctx, fmt.Sprintf("drop generation %d", generation), err)
+}
+
+// mayDrop locks a generation and fails where it may not be dropped. The leader's lease comes first: what a commit locks
+// first, too.
+func (s *Store) mayDrop(ctx context.Context, tx pgx.Tx, d store.Drop) error {
+	var plugin string
+	err := tx.QueryRow(ctx, s.sql.rare(`SELECT plugin FROM {generations} WHERE id = $1`), d.Generation).Scan(&plugin)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil // it is gone
+	}
+	led := false
+	if err == nil && d.By != (store.Leader{}) {
+		led, err = s.leads(ctx, tx, d.By, plugin)
+	}
+	if err == nil {
+		_, err = s.lockUnits(ctx, tx, "", d.Generation, d.Generation)
+	}
+	if err != nil {
+		return err
+	}
+	var live, dropping, long bool
+	err = tx.QueryRow(ctx, s.sql.rare(`
+SELECT EXISTS (SELECT 1 FROM {plugins} WHERE live_generation = $1), state = 'dropping',
+       state = 'retired' AND retired_at < clock_timestamp() - $2 * interval '1 microsecond'
+FROM {generations} WHERE id = $1`), d.Generation, d.KeptFor.Microseconds()).Scan(&live, &dropping, &long)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return nil // since the look
+	case err != nil:
+		return err
+	case live:
+		return store.ErrLive
+	case led, dropping, long && d.By == (store.Leader{}):
+		return nil
+	}
+	return store.ErrLeaseLost
 }
 
 // PutModule implements store.State.

@@ -56,7 +56,7 @@ func TestUpgradeToPartitions(t *testing.T) {
 	if err != nil || len(hosts) != 1 || hosts[0].Weight != 1 || hosts[0].Declares != nil || hosts[0].DeclaredAt.IsZero() {
 		t.Errorf("hosts are %+v (%v)", hosts, err)
 	}
-	if built, err := s.BuildGeneration(t.Context(), "p", 0, ""); err != nil || built.Number != 3 || built.Root != built.ID {
+	if built, err := s.BuildGeneration(t.Context(), store.Leader{Owner: "h", Held: store.Held{Generation: 2, Epoch: 9}}, "p", 0, ""); err != nil || built.Number != 3 || built.Root != built.ID {
 		t.Errorf("the next generation is %+v (%v)", built, err)
 	}
 }

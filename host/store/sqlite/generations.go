@@ -9,8 +9,14 @@ import (
 	"eshost/host/store"
 )
 
+// leads reports whether a lease is that of a plugin's leader.
+func leads(c *conn, by store.Leader, plugin string) (bool, error) {
+	return c.one(func(row) {}, "SELECT 1 FROM generations WHERE id = ? AND root = id AND epoch = ? AND owner = ? AND plugin = ? AND state = 'live'",
+		by.Generation, by.Epoch, by.Owner, plugin)
+}
+
 // BuildGeneration adds a generation to a plugin.
-func (s *Store) BuildGeneration(ctx context.Context, plugin string, start event.Position, module string) (store.Generation, error) {
+func (s *Store) BuildGeneration(ctx context.Context, by store.Leader, plugin string, start event.Position, module string) (store.Generation, error) {
 	var g store.Generation
 	err := s.write(ctx, func(c *conn) error {
 		next := newGeneration{plugin: plugin, start: start, state: store.Building, module: module, heldUntil: math.MaxInt64}
@@ -20,10 +26,18 @@ func (s *Store) BuildGeneration(ctx context.Context, plugin string, start event.
 		},
 			`SELECT max(g.number) + 1, sum(g.state = 'building'), ?2 = '' OR EXISTS (SELECT 1 FROM modules WHERE digest = ?2), live.partitions, live.order_by
 FROM plugins p JOIN generations live ON live.id = p.live_generation JOIN generations g ON g.plugin = p.name WHERE p.name = ?1 GROUP BY p.name`, plugin, module)
+		led := false
+		if err == nil {
+			led, err = leads(c, by, plugin)
+		}
 		switch {
 		case err != nil:
 			return err
-		case !found || known == 0:
+		case !found:
+			return store.ErrNotFound
+		case !led:
+			return store.ErrLeaseLost
+		case known == 0:
 			return store.ErrNotFound
 		case building > 0:
 			return store.ErrBuilding
@@ -147,11 +161,11 @@ func orElse(err, other error) error {
 }
 
 // DropGeneration deletes a generation piece by piece: nobody else can write meanwhile.
-func (s *Store) DropGeneration(ctx context.Context, generation int64, limit int) (gone bool, err error) {
+func (s *Store) DropGeneration(ctx context.Context, d store.Drop) (gone bool, err error) {
+	generation, limit := d.Generation, d.Limit
 	err = s.write(ctx, func(c *conn) error {
-		live, err := c.one(func(row) {}, "SELECT 1 FROM plugins WHERE live_generation = ?", generation)
-		if err != nil || live {
-			return orElse(err, store.ErrLive)
+		if err := mayDrop(c, d); err != nil {
+			return err
 		}
 		// Whoever builds it loses it at once.
 		if _, err := c.exec("UPDATE generations SET owner = NULL, epoch = epoch + 1, state = 'dropping' WHERE root = ? AND state <> 'merged'", generation); err != nil {
@@ -178,6 +192,28 @@ SELECT collection, key FROM documents WHERE generation = ?1 LIMIT ?2)`, generati
 		return false, fmt.Errorf("drop generation %d: %w", generation, err)
 	}
 	return gone, nil
+}
+
+// mayDrop fails where a generation may not be dropped.
+func mayDrop(c *conn, d store.Drop) error {
+	var plugin string
+	var live, dropping, long bool
+	found, err := c.one(func(r row) { plugin, live, dropping, long = r.text(0), r.int(1) != 0, r.int(2) != 0, r.int(3) != 0 },
+		`SELECT plugin, EXISTS (SELECT 1 FROM plugins WHERE live_generation = ?1), state = 'dropping', state = 'retired' AND retired_at < `+now+` - ?2
+FROM generations WHERE id = ?1`, d.Generation, d.KeptFor.Microseconds())
+	led := false
+	if err == nil && d.By != (store.Leader{}) {
+		led, err = leads(c, d.By, plugin)
+	}
+	switch {
+	case err != nil:
+		return err
+	case live:
+		return store.ErrLive
+	case !found, led, dropping, long && d.By == (store.Leader{}):
+		return nil
+	}
+	return store.ErrLeaseLost
 }
 
 // PutModule keeps a module's bytes.

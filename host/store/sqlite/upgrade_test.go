@@ -57,7 +57,7 @@ INSERT INTO hosts VALUES ('h', 'host', '', 0, 0);`)
 	if err != nil || len(hosts) != 1 || hosts[0].Weight != 1 || hosts[0].Declares != nil {
 		t.Errorf("hosts are %+v (%v)", hosts, err)
 	}
-	built, err := s.BuildGeneration(t.Context(), "p", 0, "")
+	built, err := s.BuildGeneration(t.Context(), store.Leader{Owner: "h", Held: store.Held{Generation: 2, Epoch: 9}}, "p", 0, "")
 	if err != nil || built.ID <= 3 || built.Number != 3 {
 		t.Errorf("the next generation is %+v (%v); the third had id 3", built, err)
 	}

@@ -134,7 +134,7 @@ func astray(t *testing.T, db *database) (store.Store, *owned) {
 		c.Sequences = []store.Sequence{{Key: "a", State: store.Parked, Position: 4}}
 		c.Replacements = []store.Replacement{{Plugin: "p", Position: 5, Data: []byte("{}"), Who: "ada", Why: "why"}}
 	})
-	_, err := s.BuildGeneration(t.Context(), "p", 0, "")
+	_, err := s.BuildGeneration(t.Context(), leader(t, s, "p"), "p", 0, "")
 	check(t, err)
 	db.SetBack(t, 3)
 	fill(t, s, "b", "b", 4)

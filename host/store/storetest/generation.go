@@ -16,6 +16,8 @@ var generationCases = []testCase{
 	{"switch", generationSwitch},
 	{"switch is refused", generationSwitchRefused},
 	{"drop", generationDrop},
+	{"a former leader can begin and drop nothing", generationFormerLeader},
+	{"what anybody may drop", generationKept},
 	{"modules", generationModules},
 }
 
@@ -23,6 +25,27 @@ func take(t *testing.T, s store.Store, generation int64) store.Lease {
 	t.Helper()
 	register(t, s, "h", time.Minute)
 	return acquire(t, s, generation, "h")
+}
+
+// leader is who leads a plugin: whoever has the lease of its first partition, or else a host that takes it. It is nobody
+// where there is no such plugin.
+func leader(t *testing.T, s store.Store, plugin string) store.Leader {
+	t.Helper()
+	all, err := s.Generations(t.Context(), plugin)
+	check(t, err)
+	for _, g := range all {
+		if g.State != store.Live {
+			continue
+		}
+		root := g.Partitions[0]
+		if !root.Owned() {
+			root.Owner = &store.Host{ID: "leader"}
+			register(t, s, root.Owner.ID, time.Minute)
+			root.Epoch = acquire(t, s, root.ID, root.Owner.ID).Epoch
+		}
+		return store.Leader{Owner: root.Owner.ID, Held: store.Held{Generation: root.ID, Epoch: root.Epoch}}
+	}
+	return store.Leader{}
 }
 
 // held is the lease of a generation with one partition.
@@ -39,7 +62,7 @@ func moveTo(t *testing.T, s store.Store, generation int64, l store.Lease, p even
 // build adds a generation with some documents.
 func build(t *testing.T, s store.Store, plugin string, docs int, module string) (store.Generation, store.Lease) {
 	t.Helper()
-	g, err := s.BuildGeneration(t.Context(), plugin, 0, module)
+	g, err := s.BuildGeneration(t.Context(), leader(t, s, plugin), plugin, 0, module)
 	check(t, err)
 	l := take(t, s, g.ID)
 	c := store.Commit{Generation: g.ID, Owner: "h", Epoch: l.Epoch, Position: 1, Digest: "new"}
@@ -52,19 +75,19 @@ func build(t *testing.T, s store.Store, plugin string, docs int, module string) 
 
 func generationBuild(t *testing.T, db *database) {
 	s := db.open(t)
-	if _, err := s.BuildGeneration(t.Context(), "p", 0, ""); !errors.Is(err, store.ErrNotFound) {
+	if _, err := s.BuildGeneration(t.Context(), leader(t, s, "p"), "p", 0, ""); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("a build without the plugin: %v", err)
 	}
 	first := ensure(t, s, "p", 7)
-	if _, err := s.BuildGeneration(t.Context(), "p", 0, "nobody has it"); !errors.Is(err, store.ErrNotFound) {
+	if _, err := s.BuildGeneration(t.Context(), leader(t, s, "p"), "p", 0, "nobody has it"); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("a build without the module: %v", err)
 	}
-	second, err := s.BuildGeneration(t.Context(), "p", 3, "")
+	second, err := s.BuildGeneration(t.Context(), leader(t, s, "p"), "p", 3, "")
 	check(t, err)
 	if second.ID == first.ID || second.Number != 2 || second.Position != 3 || second.Plugin != "p" {
 		t.Errorf("got %+v", second)
 	}
-	if _, err := s.BuildGeneration(t.Context(), "p", 0, ""); !errors.Is(err, store.ErrBuilding) {
+	if _, err := s.BuildGeneration(t.Context(), leader(t, s, "p"), "p", 0, ""); !errors.Is(err, store.ErrBuilding) {
 		t.Errorf("a second build: %v", err)
 	}
 	if g, err := s.FindPlugin(t.Context(), "p"); err != nil || g.ID != first.ID {
@@ -73,7 +96,7 @@ func generationBuild(t *testing.T, db *database) {
 	all, err := s.Generations(t.Context(), "p")
 	check(t, err)
 	if len(all) != 2 || all[0].Generation != second || all[0].State != store.Building || all[0].HeldUntil != math.MaxInt64 || all[0].CreatedAt.IsZero() ||
-		all[1].ID != first.ID || all[1].State != store.Live || all[1].HeldUntil != 0 || all[1].Owner != nil {
+		all[1].ID != first.ID || all[1].State != store.Live || all[1].HeldUntil != 0 || all[0].Owner != nil || all[1].Owner == nil || all[1].Owner.ID != "leader" {
 		t.Errorf("got %+v", all)
 	}
 	ensure(t, s, "other", 0)
@@ -174,14 +197,14 @@ func generationDrop(t *testing.T, db *database) {
 	first := ensure(t, s, "p", 0)
 	take(t, s, first.ID)
 	second, fresh := build(t, s, "p", 25, "")
-	if _, err := s.DropGeneration(t.Context(), first.ID, 10); !errors.Is(err, store.ErrLive) {
+	if _, err := s.DropGeneration(t.Context(), store.Drop{Generation: first.ID, By: leader(t, s, "p"), Limit: 10}); !errors.Is(err, store.ErrLive) {
 		t.Errorf("dropping the live one: %v", err)
 	}
 	back := store.Switch{Plugin: "p", Owner: "h", From: held(first, take(t, s, first.ID))}
 	rounds := 0
 	for gone := false; !gone; rounds++ {
 		var err error
-		gone, err = s.DropGeneration(t.Context(), second.ID, 10)
+		gone, err = s.DropGeneration(t.Context(), store.Drop{Generation: second.ID, By: leader(t, s, "p"), Limit: 10})
 		check(t, err)
 		err = s.Commit(t.Context(), store.Commit{Generation: second.ID, Owner: "h", Epoch: fresh.Epoch, Expected: 1, Position: 2})
 		if err == nil || !gone && !errors.Is(err, store.ErrLeaseLost) {
@@ -207,6 +230,100 @@ func generationDrop(t *testing.T, db *database) {
 	if c, err := s.Collections(t.Context(), second.ID); err != nil || len(c) != 0 {
 		t.Errorf("collections %v are left (%v)", c, err)
 	}
+}
+
+// generationFormerLeader is a host that stood still while another one took its plugin over: whatever it was about to do is
+// refused, and so is what a host would do that has another lease, or none.
+func generationFormerLeader(t *testing.T, db *database) {
+	s := db.open(t)
+	first := ensure(t, s, "p", 0)
+	other := ensure(t, s, "other", 0)
+	former := take(t, s, first.ID)
+	before := store.Leader{Owner: "h", Held: store.Held{Generation: first.ID, Epoch: former.Epoch}}
+	built, err := s.BuildGeneration(t.Context(), before, "p", 0, "")
+	check(t, err)
+	id := ask(t, s, store.Request{Plugin: "p", Action: store.AskRebuild})
+
+	check(t, s.RemoveHost(t.Context(), "h"))
+	register(t, s, "next", time.Minute)
+	now := store.Leader{Owner: "next", Held: store.Held{Generation: first.ID, Epoch: acquire(t, s, first.ID, "next").Epoch}}
+	elsewhere := leader(t, s, "other")
+	register(t, s, "h", time.Minute)
+	build := acquire(t, s, built.ID, "next")
+	refused := map[string]store.Leader{
+		"the former leader":             before,
+		"another owner, the same epoch": {Owner: "h", Held: now.Held},
+		"an older epoch":                {Owner: "next", Held: before.Held},
+		"an epoch that is to come":      {Owner: "next", Held: store.Held{Generation: first.ID, Epoch: now.Epoch + 1}},
+		"another plugin's leader":       elsewhere,
+		"whoever builds":                {Owner: "next", Held: store.Held{Generation: built.ID, Epoch: build.Epoch}},
+		"nobody":                        {},
+	}
+	for name, by := range refused {
+		if _, err := s.DropGeneration(t.Context(), store.Drop{Generation: built.ID, By: by, Limit: 10}); !errors.Is(err, store.ErrLeaseLost) {
+			t.Errorf("%s drops: %v", name, err)
+		}
+		if _, err := s.BuildGeneration(t.Context(), by, "p", 0, ""); !errors.Is(err, store.ErrLeaseLost) {
+			t.Errorf("%s builds: %v", name, err)
+		}
+	}
+	a := store.Answer{Request: id, State: store.Refused, Text: "there is no such generation"}
+	wantError(t, s.AnswerRequest(t.Context(), before.Generation, before.Epoch, a), store.ErrLeaseLost)
+	// Nothing of it has touched the build.
+	check(t, s.Commit(t.Context(), store.Commit{Generation: built.ID, Owner: "next", Epoch: build.Epoch, Expected: build.Position, Position: build.Position + 1}))
+	if all, err := s.NotLive(t.Context()); err != nil || len(all) != 1 || all[0].State != store.Building {
+		t.Errorf("not live are %+v (%v)", all, err)
+	}
+	if _, err := s.BuildGeneration(t.Context(), now, "p", 0, ""); !errors.Is(err, store.ErrBuilding) {
+		t.Errorf("the leader builds a second one: %v", err)
+	}
+	gone, err := s.DropGeneration(t.Context(), store.Drop{Generation: built.ID, By: now, Limit: 10})
+	if check(t, err); !gone {
+		t.Error("it has no documents, and is not gone")
+	}
+	if _, err := s.BuildGeneration(t.Context(), now, "p", 0, ""); err != nil {
+		t.Errorf("the leader builds another one: %v", err)
+	}
+	if g, err := s.FindPlugin(t.Context(), "other"); err != nil || g.ID != other.ID {
+		t.Errorf("the other plugin is %+v (%v)", g, err)
+	}
+}
+
+// generationKept is what needs no leader: to drop what has been kept for long enough, and to go on with a drop.
+func generationKept(t *testing.T, db *database) {
+	s := db.open(t)
+	first := ensure(t, s, "p", 0)
+	old := take(t, s, first.ID)
+	moveTo(t, s, first.ID, old, 1)
+	second, fresh := build(t, s, "p", 5, "")
+	swap := func(from store.Generation, a store.Lease, to store.Generation, b store.Lease) {
+		t.Helper()
+		check(t, s.SwitchGeneration(t.Context(), store.Switch{Plugin: "p", Owner: "h", Rollback: true, From: held(from, a), To: held(to, b)}))
+	}
+	swap(first, old, second, fresh)
+	sweep := func(g store.Generation, keptFor time.Duration) error {
+		_, err := s.DropGeneration(t.Context(), store.Drop{Generation: g.ID, KeptFor: keptFor, Limit: 1})
+		return err
+	}
+	wantError(t, sweep(first, time.Hour), store.ErrLeaseLost)
+	wantError(t, sweep(second, 0), store.ErrLive)
+	retiredFor := func() time.Duration {
+		all, err := s.NotLive(t.Context())
+		check(t, err)
+		return all[0].RetiredFor
+	}
+	const keep = 200 * time.Millisecond
+	eventually(t, "it has been kept for long enough", func() bool { return retiredFor() > keep })
+	// Whoever saw this and stood still finds another one, that has just been retired.
+	swap(second, take(t, s, second.ID), first, take(t, s, first.ID))
+	wantError(t, sweep(first, keep), store.ErrLive)
+	wantError(t, sweep(second, time.Hour), store.ErrLeaseLost)
+	eventually(t, "the other has been kept for long enough", func() bool { return retiredFor() > keep })
+	check(t, sweep(second, keep))
+	if all, err := s.NotLive(t.Context()); err != nil || len(all) != 1 || all[0].State != store.Dropping {
+		t.Errorf("what is being dropped is %+v (%v)", all, err)
+	}
+	check(t, sweep(second, time.Hour)) // it is begun
 }
 
 func generationModules(t *testing.T, db *database) {

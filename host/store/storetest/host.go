@@ -159,8 +159,9 @@ var bells = []struct {
 		p.take(t, p.root().ID)
 		check(t, s.Repartition(t.Context(), p.repartition(0, 1)))
 	}},
-	{"a generation is to be built", func(t *testing.T, s store.Store, _ *split) {
-		_, err := s.BuildGeneration(t.Context(), "p", 0, "")
+	{"a generation is to be built", func(t *testing.T, s store.Store, p *split) {
+		p.take(t, p.root().ID)
+		_, err := s.BuildGeneration(t.Context(), leader(t, s, "p"), "p", 0, "")
 		check(t, err)
 	}},
 	{"a generation takes over", func(t *testing.T, s store.Store, p *split) {

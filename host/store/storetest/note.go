@@ -27,7 +27,7 @@ func notePosition(t *testing.T, db *database) {
 	if o, err := s.Origin(t.Context(), g.ID); err != nil || o != (store.Origin{Start: 3, Elsewhere: true}) {
 		t.Errorf("its origin is %+v (%v)", o, err)
 	}
-	next, err := s.BuildGeneration(t.Context(), "p", 2, "")
+	next, err := s.BuildGeneration(t.Context(), leader(t, s, "p"), "p", 2, "")
 	check(t, err)
 	if o, err := s.Origin(t.Context(), next.ID); err != nil || o != (store.Origin{Start: 2}) {
 		t.Errorf("the origin of the one that is built is %+v (%v)", o, err)

@@ -168,7 +168,7 @@ func partitionUnits(t *testing.T, db *database) {
 	}
 	b := splitUp(t, s, "b", 2)
 	ensure(t, s, "a", 5)
-	built, err := s.BuildGeneration(t.Context(), "b", 0, "")
+	built, err := s.BuildGeneration(t.Context(), leader(t, s, "b"), "b", 0, "")
 	check(t, err)
 	register(t, s, "dying", long)
 	acquire(t, s, built.ID, "dying")
@@ -256,7 +256,7 @@ func partitionBuild(t *testing.T, db *database) {
 	s := db.open(t)
 	p := splitUp(t, s, "p", 2)
 	old := *p
-	built, err := s.BuildGeneration(t.Context(), "p", 3, "")
+	built, err := s.BuildGeneration(t.Context(), leader(t, s, "p"), "p", 3, "")
 	check(t, err)
 	if built.Partitions != 2 || built.Partition != 0 || built.Root != built.ID || built.OrderBy != "stream" {
 		t.Errorf("built %+v", built)
@@ -287,7 +287,7 @@ func partitionBuild(t *testing.T, db *database) {
 	p.commit(t, 1, 10, nil) // whoever built it goes on
 	wantError(t, old.try(t, 1, 10, nil), store.ErrLeaseLost)
 
-	gone, err := s.DropGeneration(t.Context(), old.root().ID, 10)
+	gone, err := s.DropGeneration(t.Context(), store.Drop{Generation: old.root().ID, By: leader(t, s, "p"), Limit: 10})
 	if check(t, err); !gone {
 		t.Error("nothing of it is left, and it is not gone")
 	}
@@ -301,7 +301,7 @@ func partitionSwitchRefused(t *testing.T, db *database) {
 	s := db.open(t)
 	p := splitUp(t, s, "p", 2)
 	old := *p
-	built, err := s.BuildGeneration(t.Context(), "p", 0, "")
+	built, err := s.BuildGeneration(t.Context(), leader(t, s, "p"), "p", 0, "")
 	check(t, err)
 	p.take(t, built.ID)
 	old.moveAll(t, 5)

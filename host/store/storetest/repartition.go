@@ -155,11 +155,11 @@ func repartitionRefused(t *testing.T, db *database) {
 	refused("one was given up", store.ErrLeaseLost, func(*store.Repartition) {})
 	p.parts[1].Epoch = acquire(t, s, p.parts[1].ID, p.owner).Epoch
 	p.commit(t, 0, f[2], nil)
-	built, err := s.BuildGeneration(t.Context(), "p", 0, "")
+	built, err := s.BuildGeneration(t.Context(), leader(t, s, "p"), "p", 0, "")
 	check(t, err)
 	before = p.contents(t)
 	refused("a generation is being built", store.ErrBuilding, func(r *store.Repartition) { r.Position = f[2] })
-	_, err = s.DropGeneration(t.Context(), built.ID, 10)
+	_, err = s.DropGeneration(t.Context(), store.Drop{Generation: built.ID, By: leader(t, s, "p"), Limit: 10})
 	check(t, err)
 	check(t, s.Repartition(t.Context(), p.repartition(f[2], 3)))
 }
@@ -249,7 +249,7 @@ func repartitionRollback(t *testing.T, db *database) {
 	old := *p
 	check(t, s.Repartition(t.Context(), p.repartition(4, 3)))
 	old.take(t, old.root().ID)
-	built, err := s.BuildGeneration(t.Context(), "p", 0, "")
+	built, err := s.BuildGeneration(t.Context(), leader(t, s, "p"), "p", 0, "")
 	check(t, err)
 	p.take(t, built.ID)
 	if len(p.parts) != 3 {
@@ -271,7 +271,7 @@ func repartitionRollback(t *testing.T, db *database) {
 
 	// What was merged goes with its generation.
 	for gone := false; !gone; {
-		gone, err = s.DropGeneration(t.Context(), built.ID, 10)
+		gone, err = s.DropGeneration(t.Context(), store.Drop{Generation: built.ID, By: leader(t, s, "p"), Limit: 10})
 		check(t, err)
 	}
 	for _, g := range p.parts {
