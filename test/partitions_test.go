@@ -310,11 +310,16 @@ func TestChangeWaitsForBuild(t *testing.T) {
 		p := newProject(t, storeURL, "a", plugin{"journal", journalModule(t), "partitions = 2"})
 		a := p.host()
 		a.ready()
-		awaitPartitions(t, s, "journal", 2)
+		awaitShares(t, s, map[string]int{"a": 2})
 		if err := s.PutModule(t.Context(), "broken", []byte("no module")); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.BuildGeneration(t.Context(), "journal", 0, "broken"); err != nil {
+		units, err := s.Units(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		leader := store.Leader{Owner: units[0].Owner, Held: store.Held{Generation: units[0].ID, Epoch: units[0].Epoch}}
+		if _, err := s.BuildGeneration(t.Context(), leader, "journal", 0, "broken"); err != nil {
 			t.Fatal(err)
 		}
 		p.edit("hosts.toml", "[plugins.journal]", 3)
