@@ -41,6 +41,11 @@ type Log interface {
 	// PositionBefore returns the highest position below every event recorded at or after t.
 	PositionBefore(ctx context.Context, t time.Time) (event.Position, error)
 
+	// PositionAt returns the highest position, at most upTo, of an event recorded at t or before, 0 if there is none, and
+	// how many of the events below it were recorded after t: producers' times need not rise with positions. The caller
+	// answers for upTo being at or below the watermark.
+	PositionAt(ctx context.Context, t time.Time, upTo event.Position) (p event.Position, later int64, err error)
+
 	// Tail starts a reader of the log's end. Every event at or below floor is known to be final.
 	Tail(floor event.Position) Tail
 }

@@ -117,6 +117,13 @@ func (s *Store) PositionBefore(ctx context.Context, t time.Time) (event.Position
 	return final, nil
 }
 
+// PositionAt implements store.Log. It reads the whole log, as PositionBefore does.
+func (s *Store) PositionAt(ctx context.Context, t time.Time, upTo event.Position) (p event.Position, later int64, err error) {
+	t = t.Truncate(time.Microsecond) // as times are stored: none is between the two
+	err = s.reads.QueryRow(ctx, s.sql.lastUntil, t, int64(upTo)).Scan(&p, &later)
+	return p, later, fail(ctx, "find the position at a time", err)
+}
+
 // settle waits until every position handed out by now is final and returns the highest of them.
 func (s *Store) settle(ctx context.Context) (event.Position, error) {
 	const patience, pause = 10 * time.Second, 10 * time.Millisecond

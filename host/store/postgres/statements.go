@@ -11,7 +11,7 @@ type statements struct {
 	names                                                             *strings.Replacer
 	lookUp, insert                                                    string
 	read, readTypes, readBounded, readTypesBounded, readStream        string
-	firstSince                                                        string
+	firstSince, lastUntil                                             string
 	head, headFlushed, headAtRest, newest, newestAt, lockers, holders string
 	guard, whatNow, putDocuments, deleteDocuments, span               string
 	queue, dequeue, putSequences, deleteSequences                     string
@@ -67,6 +67,9 @@ SELECT {event} FROM {events} WHERE {position} > $1 AND {position} <= $2 AND {typ
        AND (cardinality($4::text[]) = 0 OR {type} = ANY ($4::text[]))
      OFFSET 0) of_stream`)),
 		firstSince: sql(`SELECT min({position}) FROM {events} WHERE {time} >= $1 AND {position} <= $2`),
+		lastUntil: sql(`
+WITH last AS (SELECT coalesce(max({position}), 0) AS at FROM {events} WHERE {time} <= $1 AND {position} <= $2)
+SELECT last.at, (SELECT count(*) FROM {events} WHERE {time} > $1 AND {position} <= last.at) FROM last`),
 
 		// The function reads the sequence under its buffer's lock. SELECT last_value does not: it may see a
 		// value up to 32 too high that nextval() writes for a moment, to log it ahead.

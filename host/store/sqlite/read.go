@@ -132,6 +132,31 @@ func (s *Store) PositionBefore(ctx context.Context, t time.Time) (event.Position
 	return p, nil
 }
 
+// PositionAt returns the highest position of an event recorded at t or before, and how many below it were recorded later.
+func (s *Store) PositionAt(ctx context.Context, t time.Time, upTo event.Position) (p event.Position, later int64, err error) {
+	at := t.UnixMicro()
+	err = s.read(ctx, func(c *conn) error {
+		p, later = 0, 0
+		err := inSteps(ctx, c, 0, upTo, func(after, upTo event.Position) error {
+			_, err := c.one(func(r row) { p = max(p, event.Position(r.int(0))) },
+				"SELECT coalesce(max(position), 0) FROM events WHERE position > ? AND position <= ? AND time <= ?", int64(after), int64(upTo), at)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		return inSteps(ctx, c, 0, p, func(after, upTo event.Position) error {
+			_, err := c.one(func(r row) { later += r.int(0) },
+				"SELECT count(*) FROM events WHERE position > ? AND position <= ? AND time > ?", int64(after), int64(upTo), at)
+			return err
+		})
+	})
+	if err != nil {
+		return 0, 0, fmt.Errorf("find the position at %v: %w", t, err)
+	}
+	return p, later, nil
+}
+
 // highest is the highest position ever committed, which outlives its event.
 func highest(c *conn) (p event.Position, err error) {
 	_, err = c.one(func(r row) { p = event.Position(r.int(0)) }, "SELECT seq FROM sqlite_sequence WHERE name = 'events'")

@@ -19,6 +19,7 @@ var readCases = []testCase{
 	{"over holes", readHoles},
 	{"nothing there", readEmpty},
 	{"position before a time", readPositionBefore},
+	{"position at a time", readPositionAt},
 	{"a canceled context", readCanceled},
 }
 
@@ -198,6 +199,38 @@ func readPositionBefore(t *testing.T, db *database) {
 		rest := read(t, s, store.ReadOptions{After: got, UpTo: far, Limit: 100}).Events
 		if len(rest) != len(p)-c.first || len(rest) > 0 && rest[0].Position != p[c.first] {
 			t.Errorf("the position before %v is %d, of %v: after it come %v", c.at, got, p, ids(rest))
+		}
+	}
+}
+
+func readPositionAt(t *testing.T, db *database) {
+	s := db.open(t)
+	if got, later, err := s.PositionAt(t.Context(), time.Now(), 7); err != nil || got != 0 || later != 0 {
+		t.Errorf("the position now in an empty log is %d, %d later ones, %v", got, later, err)
+	}
+	start := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+	p := []event.Position{0}
+	for i, minute := range []int{60, 0, 2, 1, 3, 3, 9} { // the first producer's clock is wrong
+		e := ev(fmt.Sprint(i))
+		e.Time = start.Add(time.Duration(minute) * time.Minute)
+		p = append(p, mustAppend(t, s, one("a", store.AnyVersion, e))[0].Position)
+		db.MakeHole(t)
+	}
+	for _, c := range []struct {
+		at    time.Duration
+		upTo  event.Position
+		last  int // the last event that counts, from 1
+		later int64
+	}{
+		{-time.Nanosecond, far, 0, 0}, {0, far, 2, 1}, {time.Minute - time.Nanosecond, far, 2, 1}, {time.Minute, far, 4, 2},
+		{2*time.Minute - time.Microsecond, far, 4, 2}, {2 * time.Minute, far, 4, 1}, {3*time.Minute - time.Nanosecond, far, 4, 1},
+		{3 * time.Minute, far, 6, 1}, {9 * time.Minute, far, 7, 1}, {time.Hour, far, 7, 0},
+		{9 * time.Minute, p[5], 5, 1}, {time.Minute, p[4] - 1, 2, 1}, {time.Hour, 0, 0, 0},
+	} {
+		got, later, err := s.PositionAt(t.Context(), start.Add(c.at), c.upTo)
+		check(t, err)
+		if got != p[c.last] || later != c.later {
+			t.Errorf("the position at %v, up to %d, is %d with %d later events below it; want %d with %d, of %v", c.at, c.upTo, got, later, p[c.last], c.later, p)
 		}
 	}
 }

@@ -36,7 +36,9 @@ func (a *app) projectCommand() *cobra.Command {
 would have been, with another module), one JSON object a line, by collection and key. With COLLECTION and KEY it prints
 that document as it was stored, with --json as {"key":…,"data":…}.
 
---until takes a position, or a time such as 2026-01-31T12:00:00Z: every event recorded by then is handled.
+--until takes a position, or a time such as 2026-01-31T12:00:00Z. A time stands for the position of the last event whose
+own time is that or earlier: everything up to there is handled, in order of positions. A producer may date its events,
+and times then need not rise with positions: project says how many events were handled that are dated later.
 
 With --plugin everything is as that section of hosts.toml declares it: events, order_by, allow, retry.attempts, limits and
 config, and the data that somebody put in the place of an event's; MODULE may be left out for the module that the plugin
@@ -55,7 +57,7 @@ key: project says so. Memory holds the read model, nothing of the log.`,
 		return a.project(ctx, &r)
 	})
 	f := c.Flags()
-	f.StringVar(&r.until, "until", "", "time or position of the last event (required)")
+	f.StringVar(&r.until, "until", "", "position of the last event, or the time of it (required)")
 	f.StringVar(&r.plugin, "plugin", "", "plugin of hosts.toml to take everything else from")
 	f.StringSliceVar(&r.types, "types", nil, "only events of these types, separated by commas")
 	a.jsonFlag(c)
@@ -103,7 +105,7 @@ func (a *app) project(ctx context.Context, r *projectRun) error {
 	}
 	defer t.Close()
 	o := host.ReplayOptions{Logger: a.warnings()}
-	if o.UpTo, err = t.until(ctx, r.until); err != nil {
+	if o.UpTo, err = a.until(ctx, t, r.until); err != nil {
 		return err
 	}
 	if o.After, err = host.BuildStart(ctx, t, conf); err != nil {
@@ -154,8 +156,8 @@ func (a *app) projectedModule(ctx context.Context, t *target, conf *config.Plugi
 	return wasm, err
 }
 
-// until is the last position of a time, or the position itself.
-func (t *target) until(ctx context.Context, text string) (event.Position, error) {
+// until is the position of the last event of a time or before, or the position itself.
+func (a *app) until(ctx context.Context, t *target, text string) (event.Position, error) {
 	const hint = "such as --until 1204 or --until 2026-01-31T12:00:00Z"
 	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
 		if n < 1 {
@@ -171,11 +173,20 @@ func (t *target) until(ctx context.Context, text string) (event.Position, error)
 	if err != nil {
 		return 0, err
 	}
-	before, err := t.PositionBefore(ctx, at.Add(time.Microsecond)) // times have no more digits
-	if err != nil {
+	last, later, err := t.PositionAt(ctx, at, final)
+	switch {
+	case err != nil:
 		return 0, fmt.Errorf("find the position of that time: %w", err)
+	case last == 0:
+		fmt.Fprintf(a.err, "eshost: no event is dated %s or earlier\n", text)
+	case later > 0:
+		are := "are dated later and are handled too"
+		if later == 1 {
+			are = "is dated later and is handled too"
+		}
+		fmt.Fprintf(a.err, "eshost: of the events up to position %d, the last one dated %s or earlier, %d %s\n", last, text, later, are)
 	}
-	return min(final, before), nil
+	return last, nil
 }
 
 func (a *app) printProjection(p *host.Projection, r *projectRun) error {
