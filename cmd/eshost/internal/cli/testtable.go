@@ -18,6 +18,7 @@ func (a *app) printTrial(r *trialReport) error {
 	p.emitted(r.Emitted)
 	p.logs(r.Logs, r.LogsDropped)
 	p.failures(r.Failures)
+	p.outcomes(r.Outcomes)
 	p.fuel(r.Fuel)
 	p.chaos(r.Chaos)
 	p.expected(r.Expected)
@@ -132,6 +133,13 @@ func waits(n int) string {
 		return "1 event waits"
 	}
 	return fmt.Sprintf("%d events wait", n)
+}
+
+func (p *trialPrinter) outcomes(outcomes []trialOutcome) {
+	p.table("POSITION\tTYPE\tSTREAM\tOUTCOME\tFUEL", len(outcomes), func(i int) string {
+		o := &outcomes[i]
+		return fmt.Sprintf("%d\t%s\t%s\t%s\t%d", o.Position, short(o.Type, 40), short(o.Stream, 40), o.Outcome, o.Fuel)
+	})
 }
 
 func (p *trialPrinter) fuel(f trialFuel) {
