@@ -160,6 +160,7 @@ func pageSkip(_ *testing.T, tb *tab, p *project, _ string) {
 	tb.press("Enter")
 	tb.is("the dialog is open", `document.querySelector("#dialog").open`)
 	tb.showsHostile("#dialog-text")
+	tb.shows("#dialog-text", "A rebuild of the read model handles it again.")
 	tb.press("Escape")
 	tb.is("Escape closes it, and the button has the focus", `!document.querySelector("#dialog").open && document.activeElement.getAttribute("aria-label").startsWith("Skip… <script>")`)
 	tb.press("Enter")

@@ -124,6 +124,13 @@ func TestParked(t *testing.T) {
 		if e := read1(t, s, bad); string(e) != `{"amount":"12"}` {
 			t.Errorf("the log's event was changed: %s", e)
 		}
+
+		// A rebuild has the log as it is and the data that was put in the place of an event's: only the edit lasts.
+		p.must("rebuild", "balances")
+		p.wantRun(0, []string{"acc-2", "amount must be a positive integer"}, "parked", "list", "balances")
+		if got := balance(t, s, "acc-1"); got != 16 {
+			t.Errorf("after the rebuild the balance of acc-1 is %d", got)
+		}
 		h.stop()
 	})
 }

@@ -51,7 +51,8 @@ type Action string
 const (
 	// AskRetry tries a sequence's failed event again at once, its attempts counted anew.
 	AskRetry Action = "retry"
-	// AskSkip takes the failed event out of its sequence, unhandled, which goes on with the next one.
+	// AskSkip takes the failed event out of its sequence, unhandled, which goes on with the next one. A rebuild handles it
+	// again.
 	AskSkip Action = "skip"
 	// AskEdit puts other data in the place of the failed event's, for this plugin and for ever, and tries it again.
 	AskEdit Action = "edit"

@@ -67,9 +67,12 @@ func (a *app) parkedSkipCommand() *cobra.Command {
 	c := a.command(&cobra.Command{
 		Use:   "skip PLUGIN KEY",
 		Short: "Drop the failed event of a sequence, which goes on with the next one",
-		Long: `skip takes the failed event out of its sequence: this plugin never handles it, and the next event of the key is tried.
+		Long: `skip takes the failed event out of its sequence: the plugin goes on without it, and the next event of the key is tried.
 One call skips one event, the one that is the failed one now. The log keeps the event, and other plugins get it. Who
-skipped it and why is on record: see eshost parked log.`,
+skipped it and why is on record: see eshost parked log.
+
+A rebuild of the read model begins anew with the log as it is: it handles skipped events again, with the module that it is
+built with. What is to hold for a rebuild too is an edit: see eshost parked edit.`,
 		Example:           `  eshost parked skip balances acc-ada --why "a test event, ticket 4711"`,
 		ValidArgsFunction: a.completeSequence,
 	}, func(ctx context.Context, args []string) error {

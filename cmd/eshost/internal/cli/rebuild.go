@@ -30,7 +30,8 @@ func (a *app) rebuildCommand() *cobra.Command {
 		Long: `rebuild has the plugin's host build a new generation of the read model from the first event (or from the plugin's
 declared start), with the module of hosts.toml or the one of --module. The live generation keeps serving and following
 meanwhile. When the new one has caught up it becomes the live one at once, for all readers in one transaction. Events
-that handlers emit for what was handled before are not emitted again.
+that handlers emit for what was handled before are not emitted again. Events that somebody skipped are handled again, and
+data that somebody put in the place of an event's stays.
 
 rebuild follows that until the new generation is live, or until it is interrupted, which does not stop the build; nor
 does a restart of the host. With --detach it returns as soon as the build has begun; eshost status shows how far it is.

@@ -62,7 +62,7 @@ function sequence(name, first, page) {
   function skip() {
     return ask({
       title: `Skip event ${count(now.position)}`, fields: [who(), why(true)], action: "Skip it", explain: page.explain,
-      text: `${name} will never handle this event of “${title}”, and goes on with the ${now.waiting > 1 ? plural(now.waiting - 1, "event") : "events"} behind it. Who did so and why is kept.`,
+      text: `${name} goes on without this event of “${title}”, with the ${now.waiting > 1 ? plural(now.waiting - 1, "event") : "events"} behind it. A rebuild of the read model handles it again. Who did so and why is kept.`,
       submit: (values) => does("skip", values),
     });
   }
