@@ -37,7 +37,7 @@ export function pluginView(name, page) {
     show(missing, !!error);
     if (error) return setText(missing, `The store's view of this plugin cannot be read: ${page.explain(error)}`);
     spans.fill(p.modules.map((m) => ({ key: `${m.partition} ${m.from}`, cells: [m.partition == null ? count(m.from + 1) : `${count(m.from + 1)} (partition ${m.partition})`, count(m.to), m.digest, moment(m.since)] })));
-    reloads.fill(p.reloads.map((r) => ({ key: `${r.at} ${r.position} ${r.digest} ${r.refused}`, cells: [moment(r.at), count(r.position), r.digest ? short(r.digest) : "unreadable", r.host, r.refused ? `refused: ${r.refused}` : "took over"] })));
+    reloads.fill(p.reloads.map((r) => ({ key: `${r.at} ${r.position} ${r.digest} ${r.refused}`, cells: [moment(r.at), count(r.position), r.digest ? short(r.digest) : r.refused ? "unreadable" : "–", r.host, r.refused ? `refused: ${r.refused}` : r.digest ? "took over" : "taken out of hosts.toml"] })));
   }, 2000);
 
   const update = (world) => {
