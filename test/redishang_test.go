@@ -95,6 +95,10 @@ func TestViewsWhileRedisHangs(t *testing.T) {
 		api.get(ahead+"1s").want(t, 504)
 	})
 
+	if a := api.get("/v1/plugins/cached/documents/balances?limit=1"); a.status != 503 || !strings.Contains(string(a.body), "Redis, which keeps the read model") {
+		t.Errorf("a read from Redis is answered with %d: %s", a.status, a.body)
+	}
+
 	redis.Resume()
 	eventually(t, "the numbers are known again", func() error {
 		for _, v := range list() {

@@ -40,15 +40,22 @@ func (p *project) setRedis(url string, more ...string) {
 	p.write("hosts.toml", string(toml)+fmt.Sprintf("\n[redis]\nurl = %q\n%s\n", url, strings.Join(more, "\n")))
 }
 
-// sameModels compares what `eshost read` prints of two plugins, once both have handled everything.
+// sameModels compares what `eshost read` prints of two plugins, once both have handled everything and nothing is to be retried.
 func (p *project) sameModels(collection, inStore, inRedis string) {
 	p.t.Helper()
 	read := map[string]string{}
 	for _, name := range []string{inStore, inRedis} {
 		p.must("wait", name, "--position", "head", "--timeout", patience.String())
-		eventually(p.t, name+" can be read", func() error {
-			code, out, errs := p.run("", "read", name, collection, "--limit", "0")
-			if read[name] = out; code != 0 {
+		eventually(p.t, name+" can be read and nothing of it waits", func() error {
+			var list struct{ Sequences []struct{ Key string } }
+			code, out, errs := p.run("", "parked", "list", name, "--json")
+			if code != 0 {
+				return errors.New(errs)
+			}
+			if err := json.Unmarshal([]byte(out), &list); err != nil || len(list.Sequences) > 0 {
+				return fmt.Errorf("%+v wait: %v", list, err)
+			}
+			if code, read[name], errs = p.run("", "read", name, collection, "--limit", "0"); code != 0 {
 				return errors.New(errs)
 			}
 			return nil

@@ -58,6 +58,8 @@ var (
 	// ErrNotBuilt is returned by who reads a read model that is kept elsewhere and is not there as a whole: it is being
 	// built anew, and what is missing may exist.
 	ErrNotBuilt = errors.New("the read model is not built")
+	// ErrAway is returned by who reads a read model that is kept elsewhere and does not reach it.
+	ErrAway = errors.New("what keeps the read model cannot be used")
 	// ErrTooManyRequests is returned when too many requests of one plugin are pending.
 	ErrTooManyRequests = errors.New("too many requests are pending")
 )

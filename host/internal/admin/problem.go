@@ -119,6 +119,10 @@ func asProblem(err error) *problem {
 	case errors.Is(err, store.ErrNotBuilt):
 		p := unavailable("not-built", time.Second, "it is built anew from the log; GET /v1/plugins says how far it is, or what it waits for", "%s", err.Error())
 		return p
+	case errors.Is(err, store.ErrAway) && !errors.Is(err, context.Canceled):
+		p := unavailable("read-model-unavailable", 2*time.Second, "see /v1/status and the host's log", "Redis, which keeps the read model, does not answer")
+		p.err = err
+		return p
 	case errors.Is(err, store.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
 		p := unavailable("store-unavailable", 2*time.Second, "see /readyz and the host's log", "the database does not answer")
 		p.err = err

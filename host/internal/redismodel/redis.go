@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"eshost/host/store"
 )
 
 var (
@@ -60,10 +62,15 @@ func explain(ctx context.Context, err error) error {
 		<-ctx.Done() // the connection has the same deadline, and may notice it a moment sooner
 	}
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
-		return fmt.Errorf("%w: %w", cause, err)
+		return &away{fmt.Errorf("%w: %w", cause, err)}
 	}
-	return fmt.Errorf("ask Redis: %w", damage(err))
+	return &away{fmt.Errorf("ask Redis: %w", damage(err))}
 }
+
+// away is an error of Redis itself, for those who do not know what keeps the read model: see store.ErrAway.
+type away struct{ error }
+
+func (e *away) Unwrap() []error { return []error{store.ErrAway, e.error} }
 
 // run runs a script, which answers with a list whose first element is a word.
 func (s server) run(ctx context.Context, script *redis.Script, keys []string, args []any) ([]any, error) {
