@@ -209,10 +209,10 @@ func (m *model) handle(e *event.Event, attempt int, w *way, want *changes) *even
 	}
 	fx := &modelEffects{m: m, e: e, writes: make(map[string][]byte), reach: w.reach(w.Order(e))}
 	err := w.script.handle(m.t.Context(), e, attempt, fx)
-	if fx.beyond != nil {
-		err = fx.beyond
-	}
 	var failure *event.Failure
+	if fx.beyond != nil && !(errors.As(err, &failure) && failure.Kind == event.FailPartition) {
+		err = fx.beyond // whatever the handler makes of it, unless it has reached too far once more
+	}
 	switch {
 	case errors.As(err, &failure):
 		return failure
