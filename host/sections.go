@@ -114,13 +114,15 @@ func (r *reloader) apply(ctx context.Context, section config.Plugin, before *hos
 		o.Result = ReloadChanged
 		before.stop(delivery.ErrReplaced)
 		p.before, p.known = before.status(), len(before.parts()) > 0
-		r.drop(ctx, before)
 	}
 	r.note(section.Module, p.stamp)
 	from := r.h.checkpoint(ctx, p, section.Name)
-	r.h.mu.Lock()
-	r.h.plugins = append(r.h.plugins, p)
+	r.h.mu.Lock() // at no time is the plugin in no list: its leases would be given back
+	r.h.plugins = append(slices.DeleteFunc(slices.Clone(r.h.plugins), func(other *hosted) bool { return other == before }), p)
 	r.h.mu.Unlock()
+	if before != nil {
+		r.drop(ctx, before)
+	}
 	r.h.start(p)
 	if err := p.begun(ctx); err != nil {
 		return r.giveUp(ctx, p, err)
@@ -161,6 +163,11 @@ func (r *reloader) load(ctx context.Context, section config.Plugin) (*hosted, er
 // try has a plugin's module show that it starts and can go on where the one before is, if there is one.
 func (r *reloader) try(ctx context.Context, p, before *hosted) error {
 	err := tryStart(ctx, p.module)
+	if err == nil && before != nil && p.conf.Target == config.TargetRedis && len(before.parts()) > 1 {
+		err = &Error{Subject: pluginSubject(p.conf.Name), Err: fmt.Errorf("target = %q: it has %d partitions in the database", p.conf.Target, len(before.parts())),
+			hint: "set partitions = 1 alone and reload; once it has one, change the target"}
+		return errors.Join(err, p.close(context.WithoutCancel(ctx)))
+	}
 	if err == nil && before != nil && p.digest() != before.digest() {
 		err = before.dryRun(ctx, r.h, p.module, p.conf.Events)
 	}

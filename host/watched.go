@@ -35,7 +35,9 @@ func (w *watched) see(info os.FileInfo) {
 func (w *watched) still(d time.Duration) bool { return time.Since(w.since) >= d }
 
 // shrunk reports whether the file is smaller than when it was read last.
-func (w *watched) shrunk() bool { return w.read != nil && w.info.Size() < w.read.Size() }
+func (w *watched) shrunk() bool {
+	return w.read != nil && w.info != nil && w.info.Size() < w.read.Size()
+}
 
 // stat says how a file looks, nil if there is none.
 func stat(path string) os.FileInfo {

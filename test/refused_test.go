@@ -72,6 +72,23 @@ func TestRefusedRedisTarget(t *testing.T) {
 	h.stop()
 }
 
+// TestRefusedTargetOfPartitions moves a plugin to Redis that is split into partitions: it goes on as it is.
+func TestRefusedTargetOfPartitions(t *testing.T) {
+	t.Parallel()
+	p := newProject(t, newDatabase(t, "sqlite"), "h", plugin{"balances", balancesModule(t, "rust"), "partitions = 3\n" + bankTypes})
+	p.setRedis(redistest.Start(t).URL())
+	h := p.host()
+	url := h.ready()
+	awaitStatus(t, url, "it runs", states("balances=running"))
+	before := p.toml()
+	p.put("hosts.toml", []byte(strings.Replace(before, "partitions = 3\n", "target = \"redis\"\n", 1)))
+	awaitStatus(t, url, "the move is refused", refusedFor("balances", "it has 3 partitions in the database"))
+	awaitStatus(t, url, "it goes on", states("balances=running!"))
+	p.put("hosts.toml", []byte(before))
+	awaitStatus(t, url, "nothing is held against it any more", states("balances=running"))
+	h.stop()
+}
+
 // TestRefusedSectionIsMended has sections of hosts.toml name modules that are not there yet: they are refused, and take
 // effect as soon as the modules are.
 func TestRefusedSectionIsMended(t *testing.T) {
