@@ -65,7 +65,9 @@ type Host struct {
 	reloads  chan chan<- []ReloadOutcome
 	asked    chan struct{}    // makes watchRequests look at once
 	leases   chan struct{}    // makes watchLeases look at once
-	told     []store.Declared // what the other hosts know of this one; keepLease's
+	told     []store.Declared // what the other hosts were told of this one; keepLease's
+	heard    bool             // that is in the store; keepLease's
+	begun    atomic.Bool      // the start is over
 	placing  atomic.Int64     // plugins that are being looked for in the store
 	leaving  atomic.Bool      // the host stops
 	unowned  atomic.Int64     // partitions that nobody runs
@@ -212,6 +214,7 @@ func (h *Host) runParts(ctx context.Context, floor event.Position, listener net.
 		p.launch(ctx, g, h, true)
 	}
 	h.start = func(p *hosted) { p.launch(ctx, g, h, false) }
+	defer time.AfterFunc(placeTime, h.begin).Stop()
 	g.Go(func() error { newReloader(h).run(ctx); return nil })
 	g.Go(func() error { h.watchGenerations(ctx); return nil })
 	address := ""

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"eshost/host/internal/share"
@@ -25,10 +26,11 @@ const (
 func (h *Host) register(ctx context.Context) error {
 	self := h.self
 	self.Weight, self.Declares = h.conf.Host.Weight, h.declares()
+	h.told, h.heard = self.Declares, false
 	if err := h.store.RegisterHost(ctx, self, h.conf.Host.LeaseTTL); err != nil {
 		return err
 	}
-	h.told = self.Declares
+	h.heard = true
 	h.lookAtLeases()
 	return nil
 }
@@ -46,6 +48,7 @@ func (h *Host) declares() []store.Declared {
 				OrderBy: string(p.conf.OrderBy), Weight: p.conf.Weight})
 		}
 	}
+	slices.SortFunc(all, func(a, b store.Declared) int { return strings.Compare(a.Plugin, b.Plugin) })
 	return all
 }
 
@@ -72,7 +75,7 @@ func (h *Host) keepLease(ctx context.Context) {
 
 // renew renews the registration, with what has changed in it since the others were told.
 func (h *Host) renew(ctx context.Context) error {
-	if slices.Equal(h.told, h.declares()) {
+	if h.heard && slices.Equal(h.told, h.declares()) {
 		err := h.store.RenewHost(ctx, h.self.ID, h.conf.Host.LeaseTTL)
 		if !errors.Is(err, store.ErrNotFound) {
 			return err
@@ -84,12 +87,17 @@ func (h *Host) renew(ctx context.Context) error {
 // declareAgain has the others told what this host declares now, if that has changed.
 func (h *Host) declareAgain() { signal(h.declared) }
 
-// placed counts a plugin that was looked for in the store. The others are told once, after the last one; what takes
-// longer than the rest is told with a renewal.
+// placed counts a plugin that was looked for in the store. At a start the others are told once, after the last one.
 func (h *Host) placed() {
-	if h.placing.Add(-1) == 0 {
+	if h.placing.Add(-1) == 0 || h.begun.Load() {
 		h.declareAgain()
 	}
+}
+
+// begin ends the start: what takes longer to be found than the rest does not hold it up.
+func (h *Host) begin() {
+	h.begun.Store(true)
+	h.declareAgain()
 }
 
 // leave tells the others that nothing is to be left to this host any more, as soon as it stops: what it gives back, one
@@ -149,6 +157,7 @@ func (h *Host) shareOut(ctx context.Context) (alone bool, err error) {
 		h.decide(ctx, p, w, assigned)
 		h.resizeIfDeclared(p, w)
 	}
+	h.giveBackRemoved(ctx, w)
 	h.giveBackBuilds(ctx, w)
 	return len(hosts) == 1, nil
 }
@@ -310,6 +319,16 @@ func (h *Host) release(ctx context.Context, row *store.Unit) {
 	defer cancel()
 	if err := h.store.Release(ctx, row.ID, row.Epoch); err != nil {
 		h.log.Debug("cannot give a lease back, trying again", "plugin", row.Plugin, "generation", row.Number, "partition", row.Partition, "error", err)
+	}
+}
+
+// giveBackRemoved releases the leases of plugins that this host has no more: whoever kept one for what was to come next was
+// stopped before that came.
+func (h *Host) giveBackRemoved(ctx context.Context, w *world) {
+	for i := range w.units {
+		if u := &w.units[i]; u.Owner == h.self.ID && h.find(u.Plugin) == nil {
+			h.release(ctx, u)
+		}
 	}
 }
 
