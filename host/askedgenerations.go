@@ -96,6 +96,7 @@ func (h *Host) answerAsLeader(ctx context.Context, p *hosted, a store.Answer) {
 			return
 		}
 		if !sleep(ctx, 5*awaitLook) || p.ctx.Err() != nil {
+			h.log.Warn("cannot answer a request: the plugin has no leader here; it is carried out again by the one that it gets", "plugin", p.conf.Name, "request", a.Request)
 			return
 		}
 		if now, err := h.store.Request(ctx, a.Request); err == nil && now.State != store.Pending {

@@ -44,6 +44,7 @@ func (r *Runner) open(ctx, work context.Context) (*session, error) {
 	case err != nil && lease.Epoch == 0:
 		return nil, fmt.Errorf("acquire the lease: %w", err)
 	case err != nil:
+		r.update(func(st *Status) { st.Epoch = lease.Epoch })
 		s.explainEnd(work, err)
 		return s, err
 	}
